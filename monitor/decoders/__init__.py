@@ -1,0 +1,1 @@
+"""Decoders: bytes in, sample blocks out, or a DecodeError; never anything else."""

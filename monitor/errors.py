@@ -1,0 +1,87 @@
+"""The errors of this package: one tree, drawn here.
+
+::
+
+    MonitorError
+    ├── ConfigurationError   a configuration that cannot be used; carries every fault found     (exit 78)
+    ├── DecodeError          bytes or samples that cannot be used; carries a reason for the counter
+    ├── ArchiveError         a file that is missing, unreadable or not what it says
+    ├── StoreError           the durable store cannot take or give what was asked
+    └── BrokerError          the broker cannot be reached, refuses, or went away
+        └── BrokerUnavailable    for now: the caller may wait and try again
+
+An error carries attributes for programs; its text is one line for the operator and says what to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class MonitorError(Exception):
+    """Base of every error that this package raises on purpose."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One fault of a configuration file, at a place a text editor can jump to."""
+
+    file: str
+    line: int
+    column: int
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}: {self.message}"
+
+
+class ConfigurationError(MonitorError):
+    """A configuration that cannot be used.
+
+    Attributes
+    ----------
+    faults : tuple of Fault
+        Every fault that was found, in the order of the file.
+    """
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        self.faults = tuple(faults)
+        super().__init__("\n".join(str(fault) for fault in self.faults))
+
+
+class DecodeError(MonitorError):
+    """Bytes or samples that cannot be used.
+
+    Attributes
+    ----------
+    reason : str
+        A short fixed word for the counter `geospace_messages_rejected_total` (`not_json`, `unknown_station`, …).
+    detail : str
+        What was found, with the offending value, cut to a readable length.
+    """
+
+    def __init__(self, reason: str, detail: str) -> None:
+        self.reason = reason
+        self.detail = detail if len(detail) <= 300 else detail[:297] + "..."
+        super().__init__(f"{reason}: {self.detail}")
+
+
+class ArchiveError(MonitorError):
+    """A file that is missing, unreadable or not what it says; `path` names it."""
+
+    def __init__(self, path: str, message: str) -> None:
+        self.path = path
+        super().__init__(f"{path}: {message}")
+
+
+class StoreError(MonitorError):
+    """The durable store cannot take or give what was asked."""
+
+
+class BrokerError(MonitorError):
+    """The broker cannot be reached, refuses, or went away."""
+
+
+class BrokerUnavailable(BrokerError):  # noqa: N818  (a state to wait out, not a fault)
+    """There is no connection now; the caller may wait and try again."""

@@ -1,0 +1,1 @@
+"""Work with an end: replay, offline processing, and later training and evaluation."""

@@ -1,0 +1,1 @@
+"""Learned models and their cards. Empty until the first model is trained."""

@@ -1,0 +1,1 @@
+"""Generators of synthetic signals of known truth, for demonstration, tests and training."""

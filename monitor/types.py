@@ -1,0 +1,248 @@
+"""The types on the data path: frozen, slotted, and free of anything that needs the outside.
+
+Time is int64 nanoseconds UTC since 1970-01-01, taken from the samples. A gap is NaN: a gap is data, not an error.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray: TypeAlias = npt.NDArray[np.float64]
+Float32Array: TypeAlias = npt.NDArray[np.float32]
+ComplexArray: TypeAlias = npt.NDArray[np.complexfloating[Any, Any]]
+RealArray: TypeAlias = npt.NDArray[np.floating[Any]]
+IntArray: TypeAlias = npt.NDArray[np.int64]
+BoolArray: TypeAlias = npt.NDArray[np.bool_]
+Json: TypeAlias = Any
+"""What `json.dumps` takes: a dict, list, string, number, boolean or None."""
+
+SECOND_NS = 1_000_000_000
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def iso_time(time_ns: int) -> str:
+    """Format a time as ISO 8601 UTC with `Z`, with only as many decimals as the time has."""
+    seconds, fraction = divmod(int(time_ns), SECOND_NS)
+    text = (_EPOCH + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%S")
+    decimals = f".{fraction:09d}".rstrip("0") if fraction else ""
+    return f"{text}{decimals}Z"
+
+
+class Domain(StrEnum):
+    """Which side of the monitor a source belongs to."""
+
+    GROUND = "ground"
+    CRAFT = "craft"
+
+
+class Label(StrEnum):
+    """What a cross-phase spectrum shows (Foldes et al. 2023)."""
+
+    NO_FREQ = "NoFreq"
+    FREQ = "Freq"
+    PBL = "PBL"
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message as it came: bytes under a topic, and when it was received (ns UTC)."""
+
+    topic: str
+    payload: bytes
+    received_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class SampleBlock:
+    """Evenly spaced samples of one source, decoded and in the units of the contract.
+
+    Attributes
+    ----------
+    source : str
+        Station code or spacecraft id, upper case.
+    components : tuple of str
+        Names of the rows of `values`, as in the native format (`H`, `X`, `Bx`, `N`, …).
+    t0_ns, step_ns : int
+        Time of the first sample, and the step.
+    values : ndarray, shape (c, n), float64
+        nT on the ground (D and I in degrees), the units of the native craft message in space; NaN is a gap.
+    domain : Domain
+    level : int
+        Processing level; where two levels give the same sample, the higher wins (ImagMQTT 1–4, else 0).
+    sensor : str or None
+        The instrument, where the message names one.
+    frame : str or None
+        Coordinate frame of spacecraft vectors (`gse`, `gsm`, `dmpa`, `dbcs`).
+    """
+
+    source: str
+    components: tuple[str, ...]
+    t0_ns: int
+    step_ns: int
+    values: FloatArray
+    domain: Domain = Domain.GROUND
+    level: int = 0
+    sensor: str | None = None
+    frame: str | None = None
+
+    @property
+    def count(self) -> int:
+        """Number of samples."""
+        return int(self.values.shape[1])
+
+    @property
+    def end_ns(self) -> int:
+        """End of the last sample: its time plus one step."""
+        return self.t0_ns + self.count * self.step_ns
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Monotonic time that passed while no input waited (ns). The only clock the stages ever see."""
+
+    elapsed_ns: int
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Pair:
+    """Two stations on a meridian. `l_shell` is the pair's own L where it is known."""
+
+    poleward: str
+    equatorward: str
+    l_shell: float | None = field(default=None, compare=False)
+
+    @property
+    def name(self) -> str:
+        """`POLEWARD-EQUATORWARD`, as in topics and metrics."""
+        return f"{self.poleward}-{self.equatorward}"
+
+    @property
+    def stations(self) -> tuple[str, str]:
+        """Poleward and equatorward code."""
+        return (self.poleward, self.equatorward)
+
+
+@dataclass(frozen=True, slots=True)
+class WindowBatch:
+    """All windows that close together: one end, one step, each station's samples once for all its pairs.
+
+    Attributes
+    ----------
+    pairs : tuple of Pair, length p
+    stations : tuple of str, length s
+    station_index : ndarray, shape (p, 2), int64
+        Rows of `values_nT` that belong to the poleward and the equatorward station.
+    end_ns, length_ns, step_ns : int
+    values_nT : ndarray, shape (s, n), float64
+        The component towards magnetic north (H); NaN is a gap.
+    coverage : ndarray, shape (s,)
+        Share of the window's samples that were there, at the step at which the station sends.
+    offset_ns : ndarray, shape (s,), int64
+        By how much the station's sample times lag the common grid (a station that samples at hh:mm:ss.3 has 0.3 s).
+    notes : tuple of frozenset of str, length s
+        What was done to the station's samples (`decimated`, `axes_unknown`, …); they go into the product's flags.
+    """
+
+    pairs: tuple[Pair, ...]
+    stations: tuple[str, ...]
+    station_index: IntArray
+    end_ns: int
+    length_ns: int
+    step_ns: int
+    values_nT: FloatArray
+    coverage: FloatArray
+    offset_ns: IntArray
+    notes: tuple[frozenset[str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StationQuality:
+    """What conditioning found in one window, per station (arrays of shape (s,))."""
+
+    coverage: FloatArray
+    longest_gap_s: FloatArray
+    spikes: IntArray
+    flat: BoolArray
+    usable: BoolArray
+
+
+@dataclass(frozen=True, slots=True)
+class SpectrumBatch:
+    """Cross-spectra of the pairs of one `WindowBatch` on a fixed frequency grid.
+
+    Conventions (Foldes et al. 2023): cross-phase = phase(equatorward) − phase(poleward), so that a normal
+    resonance is a maximum; amplitude ratio = A(equatorward) / A(poleward), which rises through 1 there;
+    `coherence` is the magnitude-squared coherence. What is masked or unusable is NaN.
+
+    Attributes
+    ----------
+    window : WindowBatch
+        Where the spectra come from (pairs, end, coverage, notes).
+    quality : StationQuality
+    frequency_Hz : ndarray, shape (f,)
+    cross_phase_rad, amplitude_ratio, coherence : ndarray, shape (p, f)
+    smoothing_bins : ndarray, shape (p,), int64
+        Width of the boxcar that smoothed the complex cross-spectrum.
+    usable : ndarray, shape (p,), bool
+    """
+
+    window: WindowBatch
+    quality: StationQuality
+    frequency_Hz: FloatArray
+    cross_phase_rad: FloatArray
+    amplitude_ratio: FloatArray
+    coherence: FloatArray
+    smoothing_bins: IntArray
+    usable: BoolArray
+
+
+@dataclass(frozen=True, slots=True)
+class ResonanceBatch:
+    """The physical estimate for every pair of one `SpectrumBatch` (arrays of shape (p,); unknown is NaN)."""
+
+    spectrum: SpectrumBatch
+    label: tuple[Label, ...]
+    reason: tuple[str | None, ...]
+    frequency_Hz: FloatArray
+    sigma_Hz: FloatArray
+    cross_phase_rad: FloatArray
+    coherence: FloatArray
+    timing_offset_s: FloatArray
+    timing_sigma_s: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """One object for the outside: what is published, stored and shown.
+
+    `body` is complete but for `published`, which whoever sends it adds once (`encode`).
+    """
+
+    kind: str
+    subject: str
+    time_ns: int
+    revision: int
+    retained: bool
+    body: Mapping[str, Json]
+    valid_until_ns: int | None = None
+
+    @property
+    def topic(self) -> str:
+        """Topic below the output root."""
+        return f"{self.kind}/{self.subject}" if self.subject else self.kind
+
+    def encode(self, published_ns: int) -> bytes:
+        """The JSON bytes that go out: `body` with `published` and, where the product has one, `valid_until`."""
+        document = dict(self.body)
+        document["published"] = iso_time(published_ns // 1_000_000 * 1_000_000)
+        if self.valid_until_ns is not None:
+            document["valid_until"] = iso_time(self.valid_until_ns)
+        return json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()

@@ -1,0 +1,1 @@
+"""Optional sources, decoders, stages and sinks, installed as `monitor_plugins`."""
