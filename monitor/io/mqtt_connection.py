@@ -1,0 +1,424 @@
+"""One connection to the broker: aiomqtt, with the acknowledgement and the intake taken into our own hands.
+
+aiomqtt acknowledges a message when it arrives and drops it when its bounded queue is full: a daemon that dies,
+or falls behind, loses what the broker believes delivered. Here paho (below aiomqtt) acknowledges only when told
+to, and messages wait in an `Intake` that never drops:
+
+- With MQTT 5 the Receive Maximum bounds what the broker may send unacknowledged, and the intake holds that much.
+- With MQTT 3.1.1, and for QoS 0, nothing in the protocol does: the socket is not read while the intake is full,
+  and TCP holds the broker back.
+
+This module leans on private names of aiomqtt 2.5 and paho 2; `tests/integration/test_mqtt_private_names.py` names
+them all and fails when a new version changes one. All callbacks run on the event loop's thread, except those of
+the blocking connect (`_on_socket_open`, `_on_socket_register_write`), which only schedule.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import ssl
+import time
+from collections import deque
+from collections.abc import Coroutine
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+import aiomqtt
+import paho.mqtt.client as paho
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+from monitor.errors import BrokerError, BrokerUnavailable
+from monitor.types import Message
+
+T = TypeVar("T")
+log = logging.getLogger("monitor.io.mqtt")
+
+_READ_BATCH = 64
+"""Packets read before the event loop gets its turn: some milliseconds of work."""
+_GOODBYE_S = 2.0
+_UNSPECIFIED = 0x80
+_KEEP_ALIVE_TIMEOUT = 0x8D
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One message received and not yet acknowledged.
+
+    `mid` and `qos` are the protocol's; `generation` numbers the connection that brought it. An acknowledgement
+    only means something on that connection: the broker sends again on the next.
+    """
+
+    message: Message
+    mid: int
+    qos: int
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """Why a connection ended: a line for the operator, and the protocol's reason code (None: none was given)."""
+
+    reason: str
+    code: int | None = None
+
+
+@dataclass(slots=True)
+class _Place:
+    delivery: Delivery
+
+
+class Intake:
+    """What has arrived and waits to be received, in order. It outlives connections and never drops.
+
+    Parameters
+    ----------
+    limit : int
+        Above this many waiting messages `full` asks the connection to hold the broker back.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.arrived = 0
+        self._places: deque[_Place] = deque()
+        self._by_mid: dict[int, _Place] = {}
+        self._filled = asyncio.Event()
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    @property
+    def full(self) -> bool:
+        """Whether more waits than the limit."""
+        return len(self._places) > self.limit
+
+    def put(self, delivery: Delivery, *, resent: bool) -> None:
+        """Add a delivery at the end; one sent again after a reconnect takes the place where it still waits."""
+        self.arrived += 1
+        if delivery.qos:
+            waiting = self._by_mid.get(delivery.mid)
+            if resent and waiting is not None and _same(waiting.delivery, delivery):
+                waiting.delivery = replace(waiting.delivery, generation=delivery.generation)
+                return
+        place = _Place(delivery)
+        self._places.append(place)
+        if delivery.qos:
+            self._by_mid[delivery.mid] = place
+        self._filled.set()
+
+    def take(self, limit: int) -> list[Delivery]:
+        """Remove and return up to `limit` deliveries from the front."""
+        places = [self._places.popleft() for _ in range(min(limit, len(self._places)))]
+        for place in places:
+            if self._by_mid.get(place.delivery.mid) is place:
+                del self._by_mid[place.delivery.mid]
+        if not self._places:
+            self._filled.clear()
+        return [place.delivery for place in places]
+
+    async def wait(self, timeout_s: float) -> None:
+        """Return when something waits, at the latest after `timeout_s` seconds."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await self._filled.wait()
+
+
+def cancelled() -> bool:
+    """Whether this task has been asked to end: `asyncio.wait_for` of Python 3.11 (in aiomqtt) can swallow that."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def _same(old: Delivery, new: Delivery) -> bool:
+    """Whether `new` is `old` sent again by a later connection."""
+    return (
+        old.generation != new.generation
+        and old.message.topic == new.message.topic
+        and old.message.payload == new.message.payload
+    )
+
+
+class _ClosingSocket(ssl.SSLSocket):
+    """A TLS socket that closes itself when the handshake fails; paho would leave it open."""
+
+    def do_handshake(self, block: bool = False) -> None:
+        try:
+            super().do_handshake(block)
+        except OSError:
+            self.close()
+            raise
+
+
+def tls_context(ca_file: str | None, cert_file: str | None, key_file: str | None) -> ssl.SSLContext:
+    """A client's TLS context that checks the certificate and the host name.
+
+    Without `ca_file` the system's authorities count. Raises OSError (ssl.SSLError is one) for an unusable file.
+    """
+    context = ssl.create_default_context(cafile=ca_file)
+    context.sslsocket_class = _ClosingSocket
+    if cert_file is not None:
+        context.load_cert_chain(cert_file, key_file)
+    return context
+
+
+class Connection(aiomqtt.Client):
+    """One connection, used once: `open`, subscribe and publish, until `ended` or `leave`.
+
+    Parameters
+    ----------
+    intake : Intake
+        Where arriving messages wait.
+    generation : int
+        Number of this connection; deliveries carry it.
+    options
+        As of `aiomqtt.Client`.
+    """
+
+    def __init__(self, intake: Intake, generation: int, **options: Any) -> None:
+        super().__init__(**options)
+        self.ended: asyncio.Future[Ending] = self._loop.create_future()
+        self.session_present = False
+        self.generation = generation
+        self._intake = intake
+        self._confirmations: dict[int, asyncio.Future[ReasonCode]] = {}
+        self._abandoned = False
+        self._paused = False
+        self._pause_lifted = False
+        self._client.manual_ack_set(True)
+        # The link says what matters; without a logger paho also formats nothing for every packet.
+        self._client.disable_logger()
+
+    # -- life ---------------------------------------------------------------------------------------------
+
+    async def open(self) -> None:
+        """Connect and wait for the broker's yes. Raises aiomqtt.MqttError; nothing stays open then."""
+        try:
+            await self.__aenter__()
+            if cancelled():
+                raise asyncio.CancelledError
+        except BaseException:
+            # The blocking connect may still run in its thread: `_attach` then closes what it opens.
+            self._abandoned = True
+            self._drop()
+            raise
+
+    async def leave(self) -> None:
+        """Disconnect in order where that is possible (no last will is sent then), and free the socket."""
+        self.timeout = _GOODBYE_S
+        try:
+            await self.__aexit__(None, None, None)
+        except aiomqtt.MqttError as error:
+            log.debug("no orderly goodbye: %s", error)
+        finally:
+            self._finish(Ending("the monitor disconnected"))
+            self._drop()
+
+    async def until_ended(self, work: Coroutine[Any, Any, T]) -> T:
+        """Await `work`; raise BrokerUnavailable when the connection ends before it does."""
+        task = asyncio.ensure_future(work)
+        try:
+            await asyncio.wait((task, self.ended), return_when=asyncio.FIRST_COMPLETED)
+            if task.done():
+                return task.result()
+            raise BrokerUnavailable(self.ended.result().reason)
+        finally:
+            task.cancel()
+
+    def _drop(self) -> None:
+        """Free the socket, its callbacks and the timer. Never from inside a callback of paho, which holds a lock."""
+        if self._misc_task is not None:
+            self._misc_task.cancel()
+        self._client._sock_close()
+
+    def _finish(self, ending: Ending) -> None:
+        if not self.ended.done():
+            self.ended.set_result(ending)
+        for confirmation in self._confirmations.values():
+            if not confirmation.done():
+                confirmation.set_exception(BrokerUnavailable(f"not published: {ending.reason}"))
+
+    # -- out ----------------------------------------------------------------------------------------------
+
+    async def send(self, topic: str, payload: bytes, *, retain: bool) -> None:
+        """Publish at QoS 1 and wait for the broker's acknowledgement.
+
+        Raises BrokerUnavailable when the connection falls before, BrokerError when the broker refuses.
+        """
+        info = self._client.publish(topic, payload, qos=1, retain=retain)
+        if info.rc != paho.MQTT_ERR_SUCCESS:
+            raise BrokerUnavailable(f"not published: {paho.error_string(info.rc)}")
+        confirmation: asyncio.Future[ReasonCode] = self._loop.create_future()
+        self._confirmations[info.mid] = confirmation
+        try:
+            answer = await confirmation
+        finally:
+            self._confirmations.pop(info.mid, None)
+        if answer.is_failure:
+            raise BrokerError(f"the broker refused a message to {topic}: {answer}; check its access rules")
+
+    def acknowledge(self, delivery: Delivery) -> None:
+        """Tell the broker that it may forget this delivery; one of another connection is none of its business."""
+        if delivery.qos and delivery.generation == self.generation and not self.ended.done():
+            self._client.ack(delivery.mid, delivery.qos)
+
+    # -- callbacks of paho --------------------------------------------------------------------------------
+
+    def _on_connect(
+        self,
+        client: paho.Client,
+        userdata: Any,
+        flags: paho.ConnectFlags,
+        reason_code: ReasonCode,
+        properties: Properties | None = None,
+    ) -> None:
+        self.session_present = flags.session_present
+        super()._on_connect(client, userdata, flags, reason_code, properties)
+
+    def _on_disconnect(
+        self,
+        client: paho.Client,
+        userdata: Any,
+        flags: paho.DisconnectFlags,
+        reason_code: ReasonCode,
+        properties: Properties | None = None,
+    ) -> None:
+        super()._on_disconnect(client, userdata, flags, reason_code, properties)
+        if self._disconnected.done() and not self._disconnected.cancelled():
+            self._disconnected.exception()  # `ended` tells; asyncio need not complain that nobody asked
+        ending = _ending(flags, reason_code)
+        if not self._connected.done() and not self._abandoned:
+            # aiomqtt would wait out its time limit for an answer that cannot come any more.
+            self._connected.set_exception(aiomqtt.MqttError(f"{ending.reason} before it answered"))
+        self._finish(ending)
+
+    def _on_message(self, client: paho.Client, userdata: Any, message: paho.MQTTMessage) -> None:
+        received_ns = time.time_ns()
+        try:
+            topic = message.topic
+        except UnicodeDecodeError:
+            # Nobody can ever read it; left unacknowledged it would come back for ever.
+            log.warning("the broker sent a topic that is not UTF-8 (%d bytes dropped)", len(message.payload))
+            client.ack(message.mid, message.qos)
+            return
+        delivery = Delivery(
+            Message(topic, bytes(message.payload), received_ns), message.mid, message.qos, self.generation
+        )
+        self._intake.put(delivery, resent=message.dup)
+        if self._intake.full and not self._pause_lifted:
+            self._pause()
+
+    def _on_publish(
+        self, client: paho.Client, userdata: Any, mid: int, reason_code: ReasonCode, properties: Properties
+    ) -> None:
+        confirmation = self._confirmations.pop(mid, None)
+        if confirmation is not None and not confirmation.done():
+            confirmation.set_result(reason_code)
+
+    # -- the socket in the event loop ---------------------------------------------------------------------
+
+    def _on_socket_open(self, client: paho.Client, userdata: Any, sock: Any) -> None:
+        self._loop.call_soon_threadsafe(self._attach, sock)
+
+    def _attach(self, sock: Any) -> None:
+        if self._abandoned:
+            self._drop()
+        elif sock.fileno() >= 0:
+            self._loop.add_reader(sock.fileno(), self._read)
+            self._misc_task = self._loop.create_task(self._misc_loop())
+
+    def _on_socket_register_write(self, client: paho.Client, userdata: Any, sock: Any) -> None:
+        # aiomqtt looks up the descriptor now and adds it later, when it may belong to another connection.
+        self._loop.call_soon_threadsafe(self._attach_writer, sock)
+
+    def _attach_writer(self, sock: Any) -> None:
+        if sock.fileno() >= 0:
+            self._loop.add_writer(sock.fileno(), self._write, sock)
+
+    def _write(self, sock: Any) -> None:
+        try:
+            self._client.loop_write()
+        except Exception as error:  # noqa: BLE001  (whatever it was, this connection cannot go on)
+            self._break(error)
+        if sock.fileno() >= 0 and not self._client.want_write():
+            self._loop.remove_writer(sock.fileno())
+
+    def _read(self) -> None:
+        try:
+            for _ in range(_READ_BATCH):
+                arrived = self._intake.arrived
+                self._client.loop_read()
+                if self._paused or self._client.socket() is None or self._intake.arrived == arrived:
+                    break
+        except Exception as error:  # noqa: BLE001  (bytes that paho cannot parse: this connection cannot go on)
+            self._break(error)
+        sock = self._client.socket()
+        # What TLS has decrypted already makes no descriptor readable.
+        if not self._paused and isinstance(sock, ssl.SSLSocket) and sock.pending():
+            self._loop.call_soon(self._read)
+
+    def _break(self, error: Exception) -> None:
+        ending = Ending(f"the connection failed: {error!r}")
+        if not self._connected.done():
+            self._connected.set_exception(aiomqtt.MqttError(ending.reason))
+        elif not self._disconnected.done():
+            self._disconnected.set_result(None)
+        self._finish(ending)
+        self._drop()
+
+    # -- back-pressure ------------------------------------------------------------------------------------
+
+    def relieve(self) -> None:
+        """Read on when the intake has room again. The consumer calls this after it has taken something."""
+        if self._paused and not self._intake.full:
+            self._resume()
+
+    def _pause(self) -> None:
+        sock = self._client.socket()
+        if self._paused or sock is None:
+            return
+        self._paused = True
+        self._client._ping_t = 0.0  # the answer to an outstanding ping will not be read in time
+        self._loop.remove_reader(sock.fileno())
+
+    def _resume(self) -> None:
+        self._paused = False
+        sock = self._client.socket()
+        if sock is not None:
+            self._loop.add_reader(sock.fileno(), self._read)
+            self._loop.call_soon(self._read)
+
+    @property
+    def _awaits_answer(self) -> bool:
+        return bool(self._confirmations) or any(True for _ in self._pending_calls)
+
+    async def _misc_loop(self) -> None:
+        """Watch the connection once a second: the keep-alive of paho, and what it needs while nothing is read."""
+        pinged = self._loop.time()
+        while True:
+            if not self._awaits_answer:
+                self._pause_lifted = False
+            if not self._paused:
+                if self._client.loop_misc() != paho.MQTT_ERR_SUCCESS:
+                    return
+            elif self._awaits_answer:
+                # A consumer that waits for its own publication would wait for ever: read past the limit.
+                self._pause_lifted = True
+                self._resume()
+            elif self._loop.time() - pinged >= self._client.keepalive / 2:
+                pinged = self._loop.time()
+                self._client._send_pingreq()  # so that the broker does not take us for dead
+                self._client._ping_t = 0.0
+            await asyncio.sleep(1)
+
+
+def _ending(flags: paho.DisconnectFlags, reason_code: ReasonCode) -> Ending:
+    """Why paho says that the connection ended, in the operator's words."""
+    if flags.is_disconnect_packet_from_server:
+        return Ending(f"the broker closed the connection: {reason_code}", reason_code.value)
+    if reason_code.value == _KEEP_ALIVE_TIMEOUT:
+        return Ending("the broker stopped answering (keep-alive)", reason_code.value)
+    if reason_code.value in (0, _UNSPECIFIED):
+        return Ending("the connection was lost")
+    return Ending(f"the connection was lost: {reason_code}", reason_code.value)

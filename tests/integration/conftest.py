@@ -1,0 +1,34 @@
+"""Fixtures for the integration tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from mqtt_kit import Mosquitto
+
+
+@pytest.fixture
+def mosquitto_at(tmp_path: Path) -> Iterator[Callable[..., Mosquitto]]:
+    """A function that makes brokers which are gone after the test; it takes the arguments of `Mosquitto`."""
+    brokers: list[Mosquitto] = []
+
+    def make(**options: object) -> Mosquitto:
+        directory = tmp_path / f"broker{len(brokers)}"
+        directory.mkdir()
+        broker = Mosquitto(directory, **options)  # type: ignore[arg-type]
+        brokers.append(broker)
+        return broker
+
+    yield make
+    for broker in brokers:
+        broker.kill()
+
+
+@pytest.fixture
+def mosquitto(mosquitto_at: Callable[..., Mosquitto]) -> Mosquitto:
+    """A running broker."""
+    broker = mosquitto_at()
+    broker.start()
+    return broker
