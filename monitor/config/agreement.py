@@ -1,0 +1,236 @@
+"""What several values of a configuration must agree on: pairs and stations, inputs and outputs, times and sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from monitor.config.model import DEFAULT_INPUTS, known_stations
+from monitor.config.mqtt import Mqtt
+from monitor.config.reading import START, Document, Path
+from monitor.config.schema import Input, Outputs, Spectra, Store, Windows, parse_pair
+from monitor.config.topics import filters_overlap
+from monitor.stations import Station, is_wrong_order
+from monitor.types import Json, Pair
+
+T = TypeVar("T")
+
+OUTPUT_KINDS = ("flr", "spectrum", "profile", "plasmapause", "region", "event", "health", "status")
+"""First levels below the output root that the daemon publishes under."""
+
+
+def agreement_faults(
+    document: Document,
+    values: Mapping[str, Any],
+    paths: Mapping[str, list[Path]],
+    *,
+    allow_unknown_stations: bool = False,
+) -> None:
+    """Add to the document the faults between values that are good by themselves.
+
+    `values` holds them by top-level key; `paths` says where the items of its lists stand (`chains.<name>` for a chain).
+    """
+    pairs = [
+        (parse_pair(text), path)
+        for text, path in zip(values.get("pairs", ()), paths.get("pairs", ()), strict=True)
+    ]
+    _Pairs(document, known_stations(values.get("stations", {})), allow_unknown_stations).check(pairs)
+    for name, chain in values.get("chains", {}).items():
+        _check_chain(document, chain, paths[f"chains.{name}"])
+    _check_craft(document, values.get("craft", ()), paths.get("craft", ()))
+    _check_something_to_do(document)
+    _check_inputs(document, values, paths.get("inputs"))
+    _check_mqtt(document, values.get("mqtt", Mqtt()))
+    _check_numbers(document, values)
+
+
+def _add(document: Document, path: Path, message: str) -> None:
+    document.fault_at(document.place(path), message)
+
+
+class _Pairs:
+    """Checks pairs against the stations and against each other."""
+
+    def __init__(
+        self, document: Document, table: Mapping[str, Station], allow_unknown_stations: bool
+    ) -> None:
+        self._document = document
+        self._table = table
+        self._allow_unknown = allow_unknown_stations
+        self._seen: dict[frozenset[str], tuple[str, int]] = {}
+
+    def check(self, pairs: list[tuple[Pair, Path]]) -> None:
+        for pair, path in pairs:
+            for message in self._messages(pair, self._document.place(path).line):
+                _add(self._document, path, message)
+
+    def _messages(self, pair: Pair, line: int) -> list[str]:
+        if pair.poleward == pair.equatorward:
+            return [f"{pair.name} names one station twice; a pair is two stations on a meridian"]
+        messages = []
+        if not self._allow_unknown:
+            messages += [self._unknown(code) for code in pair.stations if code not in self._table]
+        first = self._seen.get(frozenset(pair.stations))
+        if first is None:
+            self._seen[frozenset(pair.stations)] = (pair.name, line)
+        else:
+            turned = "" if first[0] == pair.name else f" as {first[0]}"
+            messages.append(
+                f"pair {pair.name} is given twice (first{turned} on line {first[1]}); keep one of them"
+            )
+        upper, lower = (self._table.get(code, Station(code)) for code in pair.stations)
+        if is_wrong_order(upper, lower):
+            messages.append(_wrong_order(pair, upper, lower))
+        return messages
+
+    def _unknown(self, code: str) -> str:
+        return (
+            f"station {code} is neither in the shipped table nor under stations; add it there, such as "
+            f"stations: {{{code}: {{latitude: 58.26, longitude: 26.46, l_shell: 3.06, axes: geographic}}}}; "
+            f"known: {', '.join(sorted(self._table))}"
+        )
+
+
+def _wrong_order(pair: Pair, upper: Station, lower: Station) -> str:
+    found = f"{upper.absolute_magnetic_latitude_deg:.2f} < {lower.absolute_magnetic_latitude_deg:.2f}"
+    right = f"{pair.equatorward}-{pair.poleward}"
+    return (
+        f"the poleward station (larger |magnetic latitude|) comes first, found {found} degrees; "
+        f"write {pair.name} as {right}"
+    )
+
+
+def _check_chain(document: Document, chain: tuple[str, ...], paths: list[Path]) -> None:
+    declared = _declared_pairs(document.data)
+    seen: set[str] = set()
+    for text, path in zip(chain, paths, strict=True):
+        name = parse_pair(text).name
+        if ":" in text:
+            _add(document, path, f"found {text}; a chain takes the L of the pair: write {name}")
+        elif name in seen:
+            _add(document, path, f"pair {name} is in this chain twice; keep one of them")
+        elif name not in declared:
+            listed = ", ".join(sorted(declared)) or "none"
+            _add(document, path, f"pair {name} is not under pairs; add it there, or take one of: {listed}")
+        seen.add(name)
+
+
+def _declared_pairs(data: Mapping[str, Json]) -> set[str]:
+    """Return the pairs that the file names, right or wrong: one with a fault of its own is not missing too."""
+    raw = data.get("pairs")
+    return (
+        {text.upper().partition(":")[0] for text in raw if isinstance(text, str)}
+        if isinstance(raw, list)
+        else set()
+    )
+
+
+def _check_craft(document: Document, craft: tuple[str, ...], paths: list[Path] | tuple[()]) -> None:
+    seen: set[str] = set()
+    for name, path in zip(craft, paths, strict=True):
+        if name in seen:
+            _add(document, path, f"spacecraft {name} is given twice; keep one of them")
+        seen.add(name)
+
+
+def _check_something_to_do(document: Document) -> None:
+    """Defaults are not enough: without a pair and without a spacecraft there is nothing to monitor."""
+    if not any(document.data.get(key) or document.is_spoiled((key,)) for key in ("pairs", "craft")):
+        document.fault_at(
+            START,
+            "nothing to monitor; name at least one pair, as in pairs: [TAR-BRZ], or one spacecraft, as in craft: [MMS1]",
+        )
+
+
+def _check_inputs(document: Document, values: Mapping[str, Any], paths: list[Path] | None) -> None:
+    outputs = _good(document, values, "outputs", Outputs())
+    inputs = _good(document, values, "inputs", DEFAULT_INPUTS)
+    if inputs is None or outputs is None:
+        return
+    if not inputs and not document.data.get("inputs"):
+        _add(
+            document, ("inputs",), "no inputs; list at least one decoder with its topic, or leave the key out"
+        )
+    for index, entry in enumerate(inputs):
+        # The default inputs stand nowhere in the file; what clashes with them there is the root.
+        path: Path = ("outputs", "root") if paths is None else (*paths[index], "topic")
+        for message in _input_messages(entry, inputs[:index], outputs.root):
+            _add(document, path, message)
+
+
+def _input_messages(entry: Input, earlier: tuple[Input, ...], root: str) -> list[str]:
+    messages = []
+    if entry.decoder == "martas" and "#" in entry.topic:
+        messages.append(f"found {entry.topic}; a MARTAS topic is a prefix without #, such as +/+")
+    if _matches_output(entry, root):
+        messages.append(
+            f"the input topic {entry.topic} matches what the daemon publishes under {root}; "
+            f"read below {root}/in/ only, or choose another root or topic"
+        )
+    messages += [
+        f"the topic {entry.topic} ({entry.decoder}) overlaps {other.topic} ({other.decoder}): "
+        "messages would come twice; make the topics disjoint"
+        for other in earlier
+        if any(filters_overlap(mine, theirs) for mine in entry.filters for theirs in other.filters)
+    ]
+    return messages
+
+
+def _matches_output(entry: Input, root: str) -> bool:
+    if any(filters_overlap(topic, f"{root}/{kind}/#") for topic in entry.filters for kind in OUTPUT_KINDS):
+        return True
+    # A topic that names the root and then anything but `in` reads what a later version may publish.
+    below = entry.topic.removeprefix(f"{root}/")
+    return entry.topic == root or (below != entry.topic and below.partition("/")[0] != "in")
+
+
+def _check_mqtt(document: Document, mqtt: Mqtt) -> None:
+    for key in ("ca_file", "cert_file", "key_file"):
+        if getattr(mqtt, key) is not None and not mqtt.uses_tls:
+            _add(
+                document,
+                ("mqtt", key),
+                f"{key} is for TLS, but the URL is {mqtt.scheme}://; write mqtts:// or leave it out",
+            )
+    if mqtt.key_file is not None and mqtt.cert_file is None:
+        _add(
+            document,
+            ("mqtt", "key_file"),
+            "key_file needs a cert_file; name the certificate that belongs to the key",
+        )
+    if mqtt.password_file is not None and mqtt.username is None and mqtt.protocol == "3.1.1":
+        _add(document, ("mqtt", "password_file"), "MQTT 3.1.1 takes no password without a user; add username")
+    if mqtt.reconnect.maximum_s < mqtt.reconnect.initial_s:
+        _add(
+            document,
+            ("mqtt", "reconnect"),
+            f"found maximum_s {mqtt.reconnect.maximum_s:g} below initial_s {mqtt.reconnect.initial_s:g}; make it at least that",
+        )
+
+
+def _check_numbers(document: Document, values: Mapping[str, Any]) -> None:
+    spectra = values.get("spectra", Spectra())
+    if spectra.maximum_frequency_mHz <= spectra.minimum_frequency_mHz:
+        band = f"{spectra.minimum_frequency_mHz:g} to {spectra.maximum_frequency_mHz:g} mHz"
+        _add(
+            document, ("spectra",), f"found a band from {band}; maximum_frequency_mHz must be the larger one"
+        )
+    windows, store = _good(document, values, "windows", Windows()), _good(document, values, "store", Store())
+    if windows is None or store is None:
+        return
+    needed_h = (windows.length_s + windows.revise_s) / 3600
+    if store.retention_h < needed_h:
+        _add(
+            document,
+            ("store", "retention_h") if "store" in values else ("windows",),
+            f"found retention_h {store.retention_h:g}, but a window may be revised from samples {needed_h:g} h old "
+            "(windows.length_s + windows.revise_s); keep samples at least that long, or lower revise_s",
+        )
+
+
+def _good(document: Document, values: Mapping[str, Any], key: str, default: T) -> T | None:
+    """Return a section, its default where the file has none, or None where the file has a faulty one."""
+    if key not in values and document.data.get(key) is not None:
+        return None
+    section: T = values.get(key, default)
+    return section

@@ -1,0 +1,86 @@
+"""What pydantic found → a line for the operator: what stands there, and what is allowed."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import Any, get_args
+
+from pydantic import BaseModel
+from pydantic_core import ErrorDetails
+
+from monitor.config.reading import Place, show_key
+
+_EXPECTED = {
+    "string_type": "a text",
+    "path_type": "a path",
+    "int_type": "a whole number",
+    "float_type": "a number",
+    "finite_number": "a finite number",
+    "bool_type": "true or false",
+    "dict_type": "a mapping (key: value)",
+    "model_type": "a mapping (key: value)",
+    "list_type": "a list",
+    "tuple_type": "a list",
+}
+_BOUND = {
+    "greater_than": ("gt", "greater than"),
+    "greater_than_equal": ("ge", "at least"),
+    "less_than": ("lt", "less than"),
+    "less_than_equal": ("le", "at most"),
+}
+# What operators write where the contract has another place for it.
+_ADVICE = {
+    "password": "a password does not belong here; write it into a file and name that as password_file",
+    "qos": "the quality of service is always 1; leave it out",
+}
+
+
+def message_of(error: ErrorDetails, place: Place, model: type[BaseModel] | None) -> str:
+    """Return the operator's line for one pydantic error; `model` is what holds the key, where a model does."""
+    kind = error["type"]
+    context: dict[str, Any] = error.get("ctx", {})
+    if kind == "value_error":
+        return str(context["error"])
+    if kind == "extra_forbidden":
+        return unknown_key_message(str(error["loc"][-1]), model.model_fields if model else ())
+    if kind == "missing":
+        return f"the key {error['loc'][-1]} is missing here; add it"
+    if kind in _BOUND:
+        key, words = _BOUND[kind]
+        return f"found {place.text}; it must be {words} {context[key]}"
+    if kind == "literal_error":
+        return _wrong_type(place, f"one of {str(context['expected']).replace(' or ', ', ')}")
+    return _wrong_type(
+        place, _EXPECTED.get(kind, error["msg"]), quotable=kind in ("string_type", "path_type")
+    )
+
+
+def unknown_key_message(key: str, allowed: Iterable[str]) -> str:
+    """Return the line for a key that does not exist, with those that do."""
+    if key in _ADVICE:
+        return f"unknown key {key}: {_ADVICE[key]}"
+    names = sorted(allowed)
+    near = difflib.get_close_matches(key, names, n=1)
+    hint = f" (did you mean {near[0]}?)" if near else ""
+    return f"unknown key {show_key(key)}{hint}; allowed here: {', '.join(names) or 'none'}"
+
+
+def _wrong_type(place: Place, expected: str, *, quotable: bool = False) -> str:
+    text = f"found {place.text}; it must be {expected}"
+    if place.read_as is None:
+        # [MUO-PEL: 5.37] is a mapping for YAML; the blank after the colon makes it one.
+        hint = "; if it is meant as one text, quote it" if quotable and place.text == "a mapping" else ""
+        return text + hint
+    if quotable or f"'{place.text}'" in expected:
+        return f'found {place.text}, which YAML reads as {place.read_as}; quote it: "{place.text}"'
+    return text
+
+
+def model_at(model: type[BaseModel] | None, loc: tuple[int | str, ...]) -> type[BaseModel] | None:
+    """Return the model that the fields named in `loc` lead to, from `model`; None where they lead elsewhere."""
+    for name in loc:
+        field = model.model_fields.get(str(name)) if model else None
+        candidates = (field.annotation, *get_args(field.annotation)) if field else ()
+        model = next((c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)), None)
+    return model

@@ -1,0 +1,143 @@
+"""How the broker is reached, and where the password comes from. Secrets are in files, never in the configuration."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field, SecretStr
+
+from monitor.config.reading import show
+from monitor.config.schema import FilePath, Section, Text, split_url, without_credentials
+from monitor.errors import ConfigurationError, Fault
+
+DEFAULT_PORTS = {"mqtt": 1883, "mqtts": 8883, "embedded": 1883}
+LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
+MAXIMUM_PASSWORD_BYTES = 65_535
+
+
+def _broker_url(text: str) -> str:
+    shown = without_credentials(text)
+    if not re.match(r"(mqtts?|embedded)://", text):
+        raise ValueError(
+            f"found {shown}; allowed: mqtt://host[:port], mqtts://host[:port] (TLS), embedded://"
+        )
+    if "@" in text:
+        raise ValueError(f"found {shown}: credentials in the URL; write them as username and password_file")
+    parts = split_url(text)
+    if parts.path not in ("", "/"):
+        raise ValueError(f"found {shown}; a path is not allowed after the host")
+    if parts.scheme == "embedded":
+        if parts.hostname is None and parts.netloc:
+            raise ValueError(f"found {shown}; write embedded:// or embedded://127.0.0.1:1883")
+        if parts.hostname is not None and parts.hostname not in LOOPBACK_HOSTS:
+            raise ValueError(
+                f"found {shown}; the embedded broker listens on loopback only: write embedded://"
+            )
+    elif not parts.hostname:
+        raise ValueError(f"found {shown}; the host is missing, as in {parts.scheme}://127.0.0.1")
+    elif parts.port == 0:
+        raise ValueError(f"found {shown}; a broker's port is from 1 to 65535")
+    return text
+
+
+class Reconnect(Section):
+    """How long to wait between attempts to reach the broker."""
+
+    initial_s: Annotated[float, Field(gt=0, le=3600)] = 1.0
+    maximum_s: Annotated[float, Field(gt=0, le=3600)] = 60.0
+
+
+class Mqtt(Section):
+    """The broker and the session with it."""
+
+    url: Annotated[str, AfterValidator(_broker_url)] = "mqtt://127.0.0.1:1883"
+    client_id: Text = "geospace-monitor"
+    username: Text | None = None
+    password_file: Text | None = None
+    ca_file: FilePath | None = None
+    cert_file: FilePath | None = None
+    key_file: FilePath | None = None
+    protocol: Literal["5", "3.1.1"] = "5"
+    keepalive_s: Annotated[int, Field(ge=5, le=65_535)] = 30
+    receive_maximum: Annotated[int, Field(ge=1, le=65_535)] = 200
+    session_expiry_s: Annotated[int, Field(ge=0, le=4_294_967_295)] = 86_400
+    reconnect: Reconnect = Reconnect()
+
+    @property
+    def scheme(self) -> str:
+        """`mqtt`, `mqtts` or `embedded`."""
+        return urlsplit(self.url).scheme
+
+    @property
+    def uses_tls(self) -> bool:
+        """Whether the connection is encrypted."""
+        return self.scheme == "mqtts"
+
+    @property
+    def is_embedded(self) -> bool:
+        """Whether the daemon brings its own broker."""
+        return self.scheme == "embedded"
+
+    @property
+    def host(self) -> str:
+        """Host name or address, an IPv6 one without brackets."""
+        return urlsplit(self.url).hostname or "127.0.0.1"
+
+    @property
+    def port(self) -> int:
+        """Port; 1883 (mqtt, embedded) or 8883 (mqtts) where the URL names none."""
+        port = urlsplit(self.url).port
+        return DEFAULT_PORTS[self.scheme] if port is None else port
+
+    def password_path(self) -> Path | None:
+        """Return the file that holds the password: a bare name is a systemd credential, all else a path.
+
+        Raises ConfigurationError for a bare name where $CREDENTIALS_DIRECTORY is not set.
+        """
+        if self.password_file is None:
+            return None
+        if "/" in self.password_file:
+            return Path(self.password_file)
+        directory = os.environ.get("CREDENTIALS_DIRECTORY")
+        if not directory:
+            name = show(self.password_file)
+            raise _password_fault(
+                name,
+                "it has no slash, so it is a credential of systemd, but $CREDENTIALS_DIRECTORY is not set; "
+                f"write a path such as ./{name}, or set LoadCredential={name}:FILE in the unit",
+            )
+        return Path(directory) / self.password_file
+
+    def read_password(self) -> SecretStr | None:
+        """Read the password from its file, without the newline at its end; None where there is none.
+
+        Raises ConfigurationError, naming the file, where it cannot be read, is empty or too long, or is not UTF-8.
+        """
+        path = self.password_path()
+        if path is None:
+            return None
+        try:
+            with path.open("rb") as file:
+                content = file.read(MAXIMUM_PASSWORD_BYTES + 3)
+            password = content.decode().removesuffix("\n").removesuffix("\r")
+        except OSError as error:
+            reason = f"cannot be read ({error.strerror}); make it readable for the daemon's user"
+            raise _password_fault(str(path), reason) from None
+        except UnicodeDecodeError:
+            # The error holds what was read: it must not be chained.
+            raise _password_fault(str(path), "is not UTF-8 text; write the password as text") from None
+        if not password:
+            raise _password_fault(str(path), "is empty; write the password into it")
+        if len(password.encode()) > MAXIMUM_PASSWORD_BYTES:
+            raise _password_fault(
+                str(path), f"is longer than {MAXIMUM_PASSWORD_BYTES} bytes; is it the right file?"
+            )
+        return SecretStr(password)
+
+
+def _password_fault(file: str, reason: str) -> ConfigurationError:
+    return ConfigurationError([Fault(file, 1, 1, f"mqtt.password_file: {reason}")])

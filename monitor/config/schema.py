@@ -1,0 +1,284 @@
+"""The keys of the configuration, their defaults and what each may be. Attribute names equal the keys.
+
+What concerns a single value stands here; what concerns several of them stands in `checking`.
+Units are in the names (`_s` seconds, `_h` hours, `_mHz` millihertz); angles are degrees, latitudes north positive.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import SplitResult, urlsplit
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from monitor.config.reading import show
+from monitor.config.topics import filter_fault, root_fault
+from monitor.types import Pair
+
+_STATION_CODE = re.compile(r"[A-Z0-9]{2,8}")
+_CRAFT_ID = re.compile(r"[A-Z0-9_]{2,16}")
+_CHAIN_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_PAIR = re.compile(r"([A-Z0-9]{2,8})-([A-Z0-9]{2,8})(?::([0-9]{1,3}(?:\.[0-9]{1,12})?))?", re.IGNORECASE)
+
+
+class Section(BaseModel):
+    """Base of all sections: frozen, no unknown keys, no conversions that hide a mistake, no NaN."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+def parse_station_code(text: str) -> str:
+    """Return a station code in upper case; raise ValueError where it is none."""
+    if not _STATION_CODE.fullmatch(text.upper()):
+        raise ValueError(f"found station {show(text)}; a code is 2 to 8 letters A-Z or digits, such as TAR")
+    return text.upper()
+
+
+def parse_craft_id(text: str) -> str:
+    """Return a spacecraft id in upper case; raise ValueError where it is none."""
+    if not _CRAFT_ID.fullmatch(text.upper()):
+        raise ValueError(
+            f"found spacecraft {show(text)}; an id is 2 to 16 letters A-Z, digits or _, such as MMS1"
+        )
+    return text.upper()
+
+
+def parse_chain_name(text: str) -> str:
+    """Return the name of a chain as it is; raise ValueError where it cannot be part of a topic."""
+    if not _CHAIN_NAME.fullmatch(text):
+        raise ValueError(f"found chain {show(text)}; a name is 1 to 64 letters, digits, _ or -, such as emma")
+    return text
+
+
+def parse_pair(text: str) -> Pair:
+    """Read `POLEWARD-EQUATORWARD` or `POLEWARD-EQUATORWARD:L`; raise ValueError for anything else."""
+    match = _PAIR.fullmatch(text)
+    # IGNORECASE lets a few letters beyond ASCII pass (the Kelvin sign is a k).
+    if match is None or not text.isascii():
+        raise ValueError(
+            f"found pair {show(text)}; write POLEWARD-EQUATORWARD or POLEWARD-EQUATORWARD:L, such as TAR-BRZ or MUO-PEL:5.37"
+        )
+    l_shell = None if match[3] is None else float(match[3])
+    if l_shell is not None and not 1.0 <= l_shell <= 100.0:
+        raise ValueError(f"found L {match[3]} in pair {show(text)}; L is from 1 to 100")
+    return Pair(match[1].upper(), match[2].upper(), l_shell)
+
+
+def _normal_pair(text: str) -> str:
+    parse_pair(text)
+    return text.upper()
+
+
+StationCode = Annotated[str, AfterValidator(parse_station_code)]
+CraftId = Annotated[str, AfterValidator(parse_craft_id)]
+ChainName = Annotated[str, AfterValidator(parse_chain_name)]
+PairText = Annotated[str, AfterValidator(_normal_pair)]
+
+
+def _filled(text: str) -> str:
+    if not text.strip():
+        raise ValueError("found an empty text; write a value or leave the key out")
+    return text
+
+
+Text = Annotated[str, AfterValidator(_filled)]
+# Strict mode takes nothing but Path objects for a path; a file holds texts.
+FilePath = Annotated[Path, Field(strict=False)]
+Ratio = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+# Bounded, so that a time in nanoseconds always fits into 64 bits.
+Seconds = Annotated[float, Field(ge=0, le=31_536_000)]
+PositiveSeconds = Annotated[float, Field(gt=0, le=86_400)]
+Hours = Annotated[float, Field(gt=0, le=876_000)]
+
+
+def split_address(text: str) -> tuple[str, int]:
+    """Split `host:port` or `[host]:port` into host and port 0–65535; raise ValueError where it is neither."""
+    match = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._-]+)):([0-9]{1,5})", text)
+    if match is None:
+        raise ValueError(
+            f"found {show(text)}; write host:port, such as 127.0.0.1:9464 or [::1]:9464 (port 0 takes any free one)"
+        )
+    port = int(match[3])
+    if port > 65_535:
+        raise ValueError(f"found port {port} in {show(text)}; a port is from 0 to 65535")
+    return match[1] or match[2], port
+
+
+def _address(text: str) -> str:
+    split_address(text)
+    return text
+
+
+def without_credentials(text: str) -> str:
+    """Return a URL for a message: what stands before an @ may be a password."""
+    return show(f"(not shown)@{text.rpartition('@')[2]}" if "@" in text else text)
+
+
+def split_url(text: str) -> SplitResult:
+    """Split a URL without query and fragment; raise ValueError, that shows no password, where it cannot be."""
+    shown = without_credentials(text)
+    try:
+        parts = urlsplit(text)
+        _ = parts.port  # raises where the port is no number or too large
+    except ValueError:
+        raise ValueError(f"found {shown}; the host or the port cannot be read") from None
+    if parts.query or parts.fragment or any(character.isspace() for character in text):
+        raise ValueError(f"found {shown}; a blank, ? or # is not allowed in this URL")
+    return parts
+
+
+def _web_url(text: str) -> str:
+    shown = without_credentials(text)
+    if not re.match(r"https?://", text):
+        raise ValueError(f"found {shown}; write a URL that begins with http:// or https://")
+    if "@" in text:
+        raise ValueError(f"found {shown}: credentials in a public URL; leave them out")
+    if not split_url(text).hostname:
+        raise ValueError(f"found {shown}; the host is missing")
+    return text.rstrip("/")
+
+
+def _filter(text: str) -> str:
+    fault = filter_fault(text)
+    if fault is not None:
+        raise ValueError(f"found topic filter {show(text)}: {fault}")
+    return text
+
+
+def _root(text: str) -> str:
+    fault = root_fault(text)
+    if fault is not None:
+        raise ValueError(f"found root {show(text)}: {fault}")
+    return text
+
+
+class Input(Section):
+    """Which decoder reads which topics."""
+
+    decoder: Text
+    topic: Annotated[str, AfterValidator(_filter)]
+    options: dict[str, Any] = Field(default_factory=dict)
+    """The decoder's own options; those that `DECODER_OPTIONS` knows are checked and complete."""
+
+    @property
+    def filters(self) -> tuple[str, ...]:
+        """The topic filters to subscribe to. A MARTAS topic is a prefix of its data, meta and dict."""
+        if self.decoder == "martas":
+            return tuple(f"{self.topic}/{leaf}" for leaf in ("data", "meta", "dict"))
+        return (self.topic,)
+
+
+class NoOptions(Section):
+    """A decoder that takes no options."""
+
+
+class ImagmqttOptions(Section):
+    """Options of the decoder `imagmqtt`: the unit in which D and I arrive."""
+
+    declination_unit: Literal["degrees", "arcmin"] = "degrees"
+
+
+DECODER_OPTIONS: dict[str, type[Section]] = {"imagmqtt": ImagmqttOptions}
+"""The options of each decoder; one that is not named takes none."""
+
+
+class Windows(Section):
+    """Windows of the ground stations. T is a multiple of the cadence since 1970, and a day holds whole ones."""
+
+    length_s: Annotated[int, Field(ge=600, le=86_400)] = 7200
+    cadence_s: Annotated[
+        int, Field(ge=60, le=86_400), AfterValidator(lambda value: _divides_a_day(value))
+    ] = 1800
+    lateness_s: Seconds = 120.0
+    revise_s: Seconds = 86_400.0
+
+
+def _divides_a_day(cadence_s: int) -> int:
+    if cadence_s > 0 and 86_400 % cadence_s:
+        raise ValueError(
+            f"found {cadence_s}; the cadence must divide a day (86400 s), such as 600, 900, 1800 or 3600"
+        )
+    return cadence_s
+
+
+class CraftWindows(Section):
+    """Windows of the spacecraft."""
+
+    length_s: PositiveSeconds = 180.0
+    hop_s: PositiveSeconds = 180.0
+    lateness_s: Seconds = 60.0
+
+
+class Conditioning(Section):
+    """What may be repaired in a window before it is given up."""
+
+    bridge_s: Seconds = 300.0
+    minimum_coverage: Ratio = 0.9
+    spike_threshold: Positive = 10.0
+    maximum_spike_ratio: Ratio = 0.01
+
+
+def _odd(bins: int) -> int:
+    if bins % 2 == 0:
+        raise ValueError(f"found {bins}; the number of bins must be odd, so that the smoothing is centred")
+    return bins
+
+
+class Spectra(Section):
+    """Smoothing of the cross-spectrum, and the band that is kept."""
+
+    smoothing_bins: Annotated[int, Field(ge=3, le=101), AfterValidator(_odd)] = 11
+    minimum_frequency_mHz: Positive = 1.0
+    maximum_frequency_mHz: Annotated[float, Field(gt=0, le=500)] = 100.0
+
+
+class Resonance(Section):
+    """When a cross-phase maximum counts as a resonance, and when a ramp counts as a timing offset."""
+
+    significance: Annotated[float, Field(gt=0, lt=0.1)] = 0.001
+    minimum_coherence: Ratio = 0.3
+    timing_offset_s: PositiveSeconds = 0.7
+
+
+class Outputs(Section):
+    """Where products are published. The quality of service is 1 and not configurable."""
+
+    root: Annotated[str, AfterValidator(_root)] = "geospace/v1"
+    spectra: bool = False
+
+
+class Store(Section):
+    """The durable store, and how long it keeps samples and products (null: for ever)."""
+
+    path: FilePath = Path("/var/lib/geospace-monitor/monitor.sqlite")
+    retention_h: Hours = 72.0
+    product_retention_h: Hours | None = None
+
+
+class Http(Section):
+    """The HTTP server, and the URL under which others see it."""
+
+    listen: Annotated[str, AfterValidator(_address)] = "127.0.0.1:9464"
+    public_url: Annotated[str, AfterValidator(_web_url)] | None = None
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port to listen on; port 0 takes any that is free."""
+        return split_address(self.listen)
+
+
+class Intake(Section):
+    """How much is taken in before it is committed."""
+
+    queue_messages: Annotated[int, Field(ge=1, le=1_000_000)] = 2000
+    maximum_payload_bytes: Annotated[int, Field(ge=1024, le=268_435_455)] = 4_194_304
+    batch_s: Annotated[float, Field(gt=0, le=60)] = 0.2
+
+
+class Log(Section):
+    """What is logged."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
