@@ -15,7 +15,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from monitor.config.agreement import agreement_faults
 from monitor.config.messages import message_of, model_at, unknown_key_message
 from monitor.config.model import Config, StationEntry
-from monitor.config.reading import Document, Path, show
+from monitor.config.reading import Document, Path, show, show_key
 from monitor.config.schema import (
     DECODER_OPTIONS,
     ChainName,
@@ -148,9 +148,8 @@ class _Parts:
             path: Path = ("chains", name)
             self._value(_CHAIN, name, path, key=True)
             if not isinstance(body, list) or not body:
-                self._fault(
-                    path, f"found {self._text(path)}; it must be a list of pairs, such as [MUO-PEL, TAR-BRZ]"
-                )
+                found = "an empty list" if body == [] else self._text(path)
+                self._fault(path, f"found {found}; it must be a list of pairs, such as [MUO-PEL, TAR-BRZ]")
                 continue
             read = [self._pair(item, (*path, index)) for index, item in enumerate(body)]
             self.paths[f"chains.{name}"] = [
@@ -166,7 +165,7 @@ class _Parts:
             path: Path = ("plugins", name)
             if name not in installed:
                 listed = ", ".join(installed) or "none"
-                self._fault(path, f"no plugin {show(name)} is installed; installed: {listed}", key=True)
+                self._fault(path, f"no plugin {show_key(name)} is installed; installed: {listed}", key=True)
             elif body is not None and not isinstance(body, dict):
                 self._fault(path, f"found {self._text(path)}; it must be a mapping (option: value)")
             else:

@@ -134,6 +134,8 @@ def _syntax_message(error: yaml.MarkedYAMLError) -> str:
     problem = error.problem or "cannot be read"
     if r"'\t'" in problem:
         return "a tab; YAML is indented with spaces"
+    if problem == "but found another document":
+        return "a second document begins here (---); keep one"
     # These three quote the file, and a password that begins with *, & or ! would be shown.
     for quoted in ("found undefined alias", "found duplicate anchor", "found undefined tag handle"):
         if problem.startswith(quoted):
