@@ -197,16 +197,21 @@ class SpectrumBatch:
     window: WindowBatch
     quality: StationQuality
     frequency_Hz: FloatArray
-    cross_phase_rad: FloatArray
-    amplitude_ratio: FloatArray
-    coherence: FloatArray
+    cross_phase_rad: RealArray
+    amplitude_ratio: RealArray
+    coherence: RealArray
     smoothing_bins: IntArray
     usable: BoolArray
 
 
 @dataclass(frozen=True, slots=True)
 class ResonanceBatch:
-    """The physical estimate for every pair of one `SpectrumBatch` (arrays of shape (p,); unknown is NaN)."""
+    """The physical estimate for every pair of one `SpectrumBatch` (arrays of shape (p,); unknown is NaN).
+
+    `label` and `reason` are what the estimate alone concludes; `reason` says why there is no resonance.
+    Frequency, error, phase and coherence are those of an accepted resonance only. `timing_offset_s` is the clock
+    offset τ of the best straight ramp 2π f τ of the cross-phase, whether or not it is large.
+    """
 
     spectrum: SpectrumBatch
     label: tuple[Label, ...]

@@ -22,7 +22,8 @@ from monitor.types import BoolArray, FloatArray, IntArray
 # Five points stand for the boxcar that smoothed the data.
 _BOXCAR_OFFSETS = np.array([-0.4, -0.2, 0.0, 0.2, 0.4])
 _STEP = 1e-4
-_ITERATIONS = 12
+# Always as many: a pair's fit must not depend on the company in its batch.
+_ITERATIONS = 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,15 +164,9 @@ def fit(
         new_residual, new_jacobian = _linearised(inside, trial)
         new_chi2 = np.einsum("pk,pk->p", new_residual, new_residual)
         better = new_chi2 < chi2
-        theta[better] = trial[better]
-        residual[better], jacobian[better], chi2[better] = (
-            new_residual[better],
-            new_jacobian[better],
-            new_chi2[better],
-        )
+        theta[better], chi2[better] = trial[better], new_chi2[better]
+        residual[better], jacobian[better] = new_residual[better], new_jacobian[better]
         damping = np.where(better, damping * 0.3, damping * 5.0)
-        if not better.any():
-            break
     return _report(inside, theta, residual, jacobian, chi2)
 
 

@@ -86,13 +86,14 @@ def station_spectra(differences_nT: RealArray, last_bin: int) -> ComplexArray:
     spectra = np.zeros((stations, last_bin + 1), dtype=np.result_type(differences_nT.dtype, np.complex64))
     kept = min(last_bin, count // 2) + 1
     taper = np.hanning(count - 1).astype(differences_nT.dtype)
+    # The FFT always gets a full block: a station's spectrum must not depend, in the last bit, on its company.
     work = np.zeros((_STATION_BLOCK, count), dtype=differences_nT.dtype)
     for start in range(0, stations, _STATION_BLOCK):
         rows = differences_nT[start : start + _STATION_BLOCK]
-        block = work[: rows.shape[0]]
-        np.subtract(rows, rows.mean(axis=1, keepdims=True), out=block[:, :-1])
-        block[:, :-1] *= taper
-        spectra[start : start + rows.shape[0], :kept] = fft.rfft(block, axis=1)[:, :kept]
+        size = rows.shape[0]
+        np.subtract(rows, rows.mean(axis=1, keepdims=True), out=work[:size, :-1])
+        work[:size, :-1] *= taper
+        spectra[start : start + size, :kept] = fft.rfft(work, axis=1)[:size, :kept]
     return spectra
 
 

@@ -1,0 +1,165 @@
+"""The pipeline: all stages from samples to products. Live, replayed and offline data take the same way."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+
+from monitor.config import Config
+from monitor.science.conditioning import ConditioningParameters
+from monitor.science.resonance import ResonanceParameters
+from monitor.science.spectra import SpectrumParameters
+from monitor.stages.admission import Admission
+from monitor.stages.health import HealthStage, SourceClocks
+from monitor.stages.product import ProductStage
+from monitor.stages.resonance import ResonanceStage
+from monitor.stages.spectrum import SpectrumStage
+from monitor.stages.window import WindowParameters, WindowStage
+from monitor.types import SECOND_NS, Json, Product, ResonanceBatch, SampleBlock, Tick, WindowBatch
+
+Watch = Callable[[str], AbstractContextManager[object]]
+"""Called with a stage's name around each of its turns: whoever owns a clock can time it."""
+
+
+class Pipeline:
+    """Samples in, products out; no clock, no input or output.
+
+    Parameters
+    ----------
+    config : Config
+    watch : callable, optional
+    """
+
+    def __init__(self, config: Config, watch: Watch = lambda _stage: nullcontext()) -> None:
+        self._watch = watch
+        stations, pairs = config.station_table(), config.pair_list
+        used = {code: stations[code] for pair in pairs for code in pair.stations}
+        windows = WindowParameters(
+            length_ns=_ns(config.windows.length_s),
+            cadence_ns=_ns(config.windows.cadence_s),
+            lateness_ns=_ns(config.windows.lateness_s),
+            revise_ns=_ns(config.windows.revise_s),
+        )
+        pairs_of: dict[str, list[str]] = defaultdict(list)
+        for pair in pairs:
+            for code in pair.stations:
+                pairs_of[code].append(pair.name)
+        self._admission = Admission(used, config.craft, windows.length_ns)
+        self._window = WindowStage(pairs, used, windows)
+        self._spectrum = SpectrumStage(_conditioning(config), _spectrum(config))
+        self._resonance = ResonanceStage(_resonance(config))
+        self._product = ProductStage(
+            windows.cadence_ns, windows.lateness_ns, windows.span_ns, spectra=config.outputs.spectra
+        )
+        self._health = HealthStage(pairs_of, windows.lateness_ns, windows.cadence_ns)
+
+    @property
+    def lookback_ns(self) -> int:
+        """How much input before now a restart needs."""
+        return self._window.lookback_ns
+
+    @property
+    def source_clocks(self) -> dict[str, int]:
+        """Largest sample end of every station (ns)."""
+        return self._window.clocks
+
+    @property
+    def product_clocks(self) -> dict[str, int]:
+        """Product clock of every pair that has begun (ns)."""
+        return self._window.pair_clocks
+
+    @property
+    def health_states(self) -> dict[str, str]:
+        """Last health state of every station."""
+        return self._health.states()
+
+    @property
+    def too_late_samples(self) -> int:
+        """Samples that came after the time for which they could still change a product."""
+        return self._window.too_late_samples
+
+    def admit(self, block: SampleBlock) -> None:
+        """Let a block in before it is stored, or raise DecodeError with the reason."""
+        self._admission.admit(block)
+
+    def feed(self, items: Sequence[SampleBlock] | Tick) -> list[Product]:
+        """Take admitted blocks, or time that passed while no input waited; return what they complete."""
+        with self._watch("window"):
+            windows = self._window.feed(items)
+        return self._onward(windows)
+
+    def flush(self) -> list[Product]:
+        """End an offline run: close every window that ends at or before its pair's clock."""
+        return self._onward(self._window.flush())
+
+    def load(self, blocks: Iterable[SampleBlock]) -> None:
+        """Fill the memory with samples of earlier runs, without computing anything."""
+        self._window.load(blocks)
+
+    def snapshot(self) -> dict[str, Json]:
+        """State of every stage that keeps one, by stage."""
+        return {
+            "admission": self._admission.snapshot(),
+            "window": self._window.snapshot(),
+            "product": self._product.snapshot(),
+            "health": self._health.snapshot(),
+        }
+
+    def restore(self, states: Mapping[str, Json]) -> None:
+        """Take up what `snapshot` gave; ValueError where a stage cannot read its state."""
+        stages = {
+            "admission": self._admission,
+            "window": self._window,
+            "product": self._product,
+            "health": self._health,
+        }
+        for name, stage in stages.items():
+            if name in states:
+                stage.restore(states[name])
+
+    def _onward(self, windows: Sequence[WindowBatch]) -> list[Product]:
+        products: list[Product] = []
+        for window in windows:
+            with self._watch("spectrum"):
+                spectra = self._spectrum.feed([window])
+            with self._watch("resonance"):
+                resonances: Sequence[ResonanceBatch] = self._resonance.feed(spectra)
+            with self._watch("product"):
+                products.extend(self._product.feed(resonances))
+                products.extend(self._health.feed(resonances))
+        clocks = self._window.clocks
+        if clocks:
+            now = max([*clocks.values(), *self._window.pair_clocks.values()])
+            products.extend(self._health.feed([SourceClocks(clocks, now)]))
+        return products
+
+
+def _ns(seconds: float) -> int:
+    return round(seconds * SECOND_NS)
+
+
+def _conditioning(config: Config) -> ConditioningParameters:
+    return ConditioningParameters(
+        bridge_s=config.conditioning.bridge_s,
+        minimum_coverage=config.conditioning.minimum_coverage,
+        spike_threshold=config.conditioning.spike_threshold,
+        maximum_spike_ratio=config.conditioning.maximum_spike_ratio,
+    )
+
+
+def _spectrum(config: Config) -> SpectrumParameters:
+    return SpectrumParameters(
+        smoothing_bins=config.spectra.smoothing_bins,
+        minimum_frequency_Hz=config.spectra.minimum_frequency_mHz * 1e-3,
+        maximum_frequency_Hz=config.spectra.maximum_frequency_mHz * 1e-3,
+    )
+
+
+def _resonance(config: Config) -> ResonanceParameters:
+    return ResonanceParameters(
+        significance=config.resonance.significance,
+        minimum_coherence=config.resonance.minimum_coherence,
+        timing_offset_s=config.resonance.timing_offset_s,
+        timing_bandwidth_Hz=config.resonance.timing_bandwidth_mHz * 1e-3,
+    )
