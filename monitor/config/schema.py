@@ -238,9 +238,10 @@ class Spectra(Section):
 class Resonance(Section):
     """When a cross-phase maximum counts as a resonance, and when a ramp counts as a timing offset."""
 
-    significance: Annotated[float, Field(gt=0, lt=0.1)] = 0.001
+    significance: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
     minimum_coherence: Ratio = 0.3
-    timing_offset_s: PositiveSeconds = 0.7
+    timing_offset_s: PositiveSeconds = 1.5
+    timing_bandwidth_mHz: Positive = 30.0
 
 
 class Outputs(Section):

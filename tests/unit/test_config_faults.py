@@ -125,7 +125,7 @@ VALUES = [
         34,
         "found .nan; it must be a finite number",
     ),
-    ("craft: [MMS1]\nresonance: {significance: 0.1}\n", 2, 27, "it must be less than 0.1"),
+    ("craft: [MMS1]\nresonance: {significance: 0.5}\n", 2, 27, "it must be less than 0.5"),
     ("craft: [MMS1]\noutputs: {spectra: 1}\n", 2, 20, "found 1; it must be true or false"),
     ("craft: [MMS1]\noutputs: {root: /geospace}\n", 2, 17, "no / at the beginning"),
     ("craft: [MMS1]\noutputs: {root: geospace/+}\n", 2, 17, "a wildcard"),
