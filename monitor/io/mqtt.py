@@ -13,9 +13,7 @@ import math
 import random
 import ssl
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
-from urllib.parse import urlsplit
+from typing import Any
 
 import aiomqtt
 from aiomqtt.types import SubscribeTopic
@@ -25,141 +23,27 @@ from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from monitor.errors import BrokerUnavailable
-from monitor.io.mqtt_connection import Connection, Delivery, Ending, Intake, cancelled, tls_context
+from monitor.io.intake import Delivery, Intake
+from monitor.io.mqtt_connection import Connection, Ending, cancelled, tls_context
+from monitor.io.mqtt_settings import MqttSettings, Will
 
 __all__ = ["Delivery", "MqttLink", "MqttSettings", "Will"]
 
 log = logging.getLogger(__name__)
 
-_PORTS = {"mqtt": 1883, "mqtts": 8883}
 _REFUSED_AGAIN_S = 60.0
+_BRIEF_S = 10.0
+_BRIEF_LOSSES = 3
+_OWN_ID = "give every instance its own mqtt.client_id"
 _ADVICE = {
     0x84: "set mqtt.protocol to a version that the broker speaks",
     0x85: "choose another mqtt.client_id",
     0x86: "check mqtt.username and the file named by mqtt.password_file",
     0x87: "check mqtt.username, the file named by mqtt.password_file, and the broker's access rules",
     0x8A: "the broker has banned this client: ask its operator",
-    0x8E: "another client has the same id: give every instance its own mqtt.client_id",
+    0x8E: f"another client has the same id: {_OWN_ID}",
     0x95: "raise the broker's packet limit or lower what is published",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Will:
-    """What the broker publishes (QoS 1) when the monitor goes without a goodbye."""
-
-    topic: str
-    payload: bytes
-    retain: bool
-
-
-class ReconnectConfig(Protocol):
-    """What `MqttSettings.from_config` reads of the section `mqtt.reconnect`."""
-
-    @property
-    def initial_s(self) -> float: ...
-    @property
-    def maximum_s(self) -> float: ...
-
-
-class MqttConfig(Protocol):
-    """What `MqttSettings.from_config` reads of the section `mqtt`."""
-
-    @property
-    def url(self) -> str: ...
-    @property
-    def client_id(self) -> str: ...
-    @property
-    def username(self) -> str | None: ...
-    @property
-    def ca_file(self) -> Any: ...
-    @property
-    def cert_file(self) -> Any: ...
-    @property
-    def key_file(self) -> Any: ...
-    @property
-    def protocol(self) -> str: ...
-    @property
-    def keepalive_s(self) -> float: ...
-    @property
-    def receive_maximum(self) -> int: ...
-    @property
-    def session_expiry_s(self) -> float: ...
-    @property
-    def reconnect(self) -> ReconnectConfig: ...
-
-
-@dataclass(frozen=True, slots=True)
-class MqttSettings:
-    """Where the broker is, who we are, and how patient.
-
-    `receive_maximum` bounds the unacknowledged messages under MQTT 5; `maximum_packet_bytes` makes an MQTT 5
-    broker keep larger packets to itself. The session outlives a connection by `session_expiry_s` (MQTT 5).
-    """
-
-    host: str
-    port: int = 1883
-    tls: bool = False
-    client_id: str = "geospace-monitor"
-    username: str | None = None
-    password: str | None = field(default=None, repr=False)
-    ca_file: str | None = None
-    cert_file: str | None = None
-    key_file: str | None = None
-    protocol: Literal["5", "3.1.1"] = "5"
-    keepalive_s: int = 60
-    receive_maximum: int = 2000
-    session_expiry_s: int = 7 * 86400
-    reconnect_initial_s: float = 1.0
-    reconnect_maximum_s: float = 60.0
-    maximum_packet_bytes: int | None = None
-
-    @classmethod
-    def from_config(
-        cls,
-        config: MqttConfig,
-        password: str | None,
-        *,
-        maximum_packet_bytes: int | None = None,
-        url: str | None = None,
-    ) -> MqttSettings:
-        """Take the section `mqtt` of the configuration; `url` replaces its own (that of an embedded broker).
-
-        Raises ValueError for a URL that is neither mqtt:// nor mqtts://, or a protocol that is neither 5 nor 3.1.1.
-        """
-        parts = urlsplit(config.url if url is None else url)
-        if parts.scheme not in _PORTS or not parts.hostname:
-            raise ValueError(
-                f"mqtt.url is {url or config.url!r}; allowed are mqtt://HOST[:PORT] and mqtts://…"
-            )
-        protocols: dict[str, Literal["5", "3.1.1"]] = {"5": "5", "3.1.1": "3.1.1"}
-        protocol = protocols.get(str(config.protocol))
-        if protocol is None:
-            raise ValueError(f"mqtt.protocol is {config.protocol!r}; allowed are '5' and '3.1.1'")
-        return cls(
-            host=parts.hostname,
-            port=parts.port or _PORTS[parts.scheme],
-            tls=parts.scheme == "mqtts",
-            client_id=config.client_id,
-            username=config.username,
-            password=password,
-            ca_file=_text(config.ca_file),
-            cert_file=_text(config.cert_file),
-            key_file=_text(config.key_file),
-            protocol=protocol,
-            keepalive_s=math.ceil(config.keepalive_s),
-            receive_maximum=config.receive_maximum,
-            session_expiry_s=math.ceil(config.session_expiry_s),
-            reconnect_initial_s=config.reconnect.initial_s,
-            reconnect_maximum_s=config.reconnect.maximum_s,
-            maximum_packet_bytes=maximum_packet_bytes,
-        )
-
-    @property
-    def url(self) -> str:
-        """The broker's address for messages, without any secret."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"mqtt{'s' if self.tls else ''}://{host}:{self.port}"
 
 
 class MqttLink:
@@ -191,6 +75,8 @@ class MqttLink:
         on_connection: Callable[[bool, str], None] | None = None,
         former_subscriptions: Sequence[str] = (),
     ) -> None:
+        for topic in subscriptions:
+            _require_filter(topic)
         self._settings = settings
         self._subscriptions = tuple(dict.fromkeys(subscriptions))
         self._former = tuple(topic for topic in former_subscriptions if topic not in self._subscriptions)
@@ -200,6 +86,8 @@ class MqttLink:
         self._connection: Connection | None = None
         self._connected = False
         self._was_connected = False
+        self._connected_at_s = 0.0
+        self._brief_losses = 0
         self._generation = 0
         self._warned: set[str] = set()
 
@@ -269,17 +157,21 @@ class MqttLink:
         """Connect, subscribe, and stay until the connection ends; nothing but cancellation gets out."""
         try:
             connection = await self._connection_new()
+        except OSError as error:
+            self._refused(f"TLS files: {error}", "check mqtt.ca_file, mqtt.cert_file and mqtt.key_file")
+            return
+        try:
             # Set before it is open: the first messages come with the broker's yes and may be acknowledged at once.
             self._connection = connection
             await connection.open()
-        except (aiomqtt.MqttError, OSError) as error:
+        except aiomqtt.MqttError as error:
             self._connection = None
             self._report_refusal(error)
             return
         except BaseException:
             self._connection = None
             raise
-        ending = Ending("the monitor disconnected")
+        ending = Ending("the monitor disconnected", ours=True)
         try:
             await self._attend(connection)
             ending = await connection.ended
@@ -289,8 +181,10 @@ class MqttLink:
             ending = Ending(f"the subscription failed: {error}")
         finally:
             self._connection = None
-            self._report_loss(ending)
-            await connection.leave()
+            try:
+                self._report_loss(ending)
+            finally:
+                await connection.leave()
 
     async def _connection_new(self) -> Connection:
         settings = self._settings
@@ -365,6 +259,7 @@ class MqttLink:
 
     def _report_connection(self, connection: Connection) -> None:
         self._connected = True
+        self._connected_at_s = asyncio.get_running_loop().time()
         self._warned.clear()
         resumed = connection.session_present
         log.info("connected to %s (%s session)", self._settings.url, "resumed" if resumed else "new")
@@ -380,38 +275,40 @@ class MqttLink:
             self._on_connection(True, self._settings.url)
 
     def _report_loss(self, ending: Ending) -> None:
-        advice = f"; {_ADVICE[ending.code]}" if ending.code in _ADVICE else ""
-        if self._connected:
-            log.log(
-                logging.INFO
-                if ending.code is None and ending.reason.startswith("the monitor")
-                else logging.WARNING,
-                "%s: %s%s",
-                self._settings.url,
-                ending.reason,
-                advice,
+        advice = _ADVICE.get(ending.code or 0)
+        if ending.ours:
+            log.info("%s: %s", self._settings.url, ending.reason)
+        elif not self._connected:
+            # Whoever refuses a filter as malformed hangs up.
+            advice = advice or "check the topics under inputs"
+            self._warn_once(
+                f"{self._settings.url}: {ending.reason} before it answered the subscriptions; {advice}"
             )
+        else:
+            brief = asyncio.get_running_loop().time() - self._connected_at_s < _BRIEF_S
+            self._brief_losses = self._brief_losses + 1 if brief else 0
+            if advice is None and self._brief_losses >= _BRIEF_LOSSES:
+                # Mosquitto 2.0 hangs up on a client whose id comes again, and does not say so.
+                advice = f"again soon after connecting: has another client the id {self._settings.client_id}? {_OWN_ID}"
+            log.warning("%s: %s%s", self._settings.url, ending.reason, f"; {advice}" if advice else "")
         self._connected = False
         if self._on_connection is not None:
             self._on_connection(False, ending.reason)
 
     def _report_refusal(self, error: Exception) -> None:
-        code = (
-            error.rc.value
-            if isinstance(error, aiomqtt.MqttCodeError) and isinstance(error.rc, ReasonCode)
-            else 0
-        )
         # aiomqtt hides the cause in its text; the context still has it.
-        cause = error.__context__ if isinstance(error.__context__, OSError) else error
-        if code in _ADVICE:
-            advice = _ADVICE[code]
-        elif isinstance(cause, ssl.SSLError) or (
-            isinstance(cause, OSError) and self._settings.tls and cause.filename
-        ):
-            advice = f"check mqtt.ca_file, mqtt.cert_file and that the broker's certificate names {self._settings.host}"
+        cause = error.__context__
+        code = error.rc if isinstance(error, aiomqtt.MqttCodeError) else None
+        if isinstance(code, ReasonCode):
+            reason, advice = str(code), _ADVICE.get(code.value, "ask the operator of the broker")
+        elif isinstance(cause, ssl.SSLError):
+            reason = f"TLS: {error}"
+            advice = f"check mqtt.ca_file, mqtt.cert_file, and that the broker's certificate names {self._settings.host}"
         else:
-            advice = "start the broker or correct mqtt.url"
-        reason = str(error.rc) if code and isinstance(error, aiomqtt.MqttCodeError) else str(error)
+            reason, advice = str(error), "start the broker or correct mqtt.url"
+        self._refused(reason, advice)
+
+    def _refused(self, reason: str, advice: str) -> None:
         self._warn_once(f"no connection to {self._settings.url}: {reason}; {advice} (trying on)")
         if self._on_connection is not None:
             self._on_connection(False, reason)
@@ -421,5 +318,11 @@ class MqttLink:
         self._warned.add(line)
 
 
-def _text(path: Any) -> str | None:
-    return None if path is None else str(path)
+def _require_filter(topic: str) -> None:
+    """Raise ValueError for what is no MQTT topic filter."""
+    levels = topic.split("/")
+    whole = all(level in ("+", "#") or not set(level) & set("+#") for level in levels)
+    if not topic or not whole or "#" in levels[:-1]:
+        raise ValueError(
+            f"{topic!r} is not a topic filter: + and # stand alone between slashes, # at the end"
+        )

@@ -1,0 +1,113 @@
+"""A consumer that stalls holds the broker back; it loses nothing and its link stays alive."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from mqtt_kit import Mosquitto, link_settings, receive_count, running, until
+
+from monitor.io.mqtt import MqttLink
+
+pytestmark = [pytest.mark.broker, pytest.mark.timeout(60)]
+PAYLOAD = 2000  # bytes: large enough that the socket's buffers cannot hold the backlog
+
+
+def make_link(broker: Mosquitto, *, queue_size: int = 50, **changes: object) -> MqttLink:
+    settings = link_settings(broker, receive_maximum=50, **changes)
+    return MqttLink(settings, subscriptions=["geospace/v1/in/#"], will=None, queue_size=queue_size)
+
+
+async def fill(broker: Mosquitto, count: int) -> None:
+    station = MqttLink(link_settings(broker, client_id="station"), subscriptions=[], will=None, queue_size=10)
+    async with running(station):
+        await asyncio.gather(
+            *(
+                station.publish("geospace/v1/in/mag/TAR", b"%*d" % (PAYLOAD, number), retain=False)
+                for number in range(count)
+            )
+        )
+
+
+async def drain(link: MqttLink, count: int) -> list[int]:
+    seen: list[int] = []
+    async with asyncio.timeout(10):
+        while len(seen) < count:
+            deliveries = await link.receive(20, 0.5)
+            seen += [int(delivery.message.payload) for delivery in deliveries]
+            link.acknowledge(deliveries)
+    return seen
+
+
+async def test_receive_maximum_bounds_what_waits(mosquitto: Mosquitto) -> None:
+    async with running(make_link(mosquitto)) as link:
+        await fill(mosquitto, 3000)
+        await asyncio.sleep(0.3)
+        assert link.waiting == 50
+        assert await drain(link, 3000) == list(range(3000))
+        assert link.waiting == 0
+
+
+async def test_full_intake_stops_reading_where_the_protocol_has_no_bound(mosquitto: Mosquitto) -> None:
+    async with running(make_link(mosquitto, protocol="3.1.1")) as link:
+        await fill(mosquitto, 6000)
+        await asyncio.sleep(0.3)
+        assert 50 < link.waiting <= 52
+        assert await drain(link, 6000) == list(range(6000))
+
+
+@pytest.mark.parametrize("protocol", ["5", "3.1.1"])
+async def test_stalled_link_outlives_the_keep_alive(mosquitto: Mosquitto, protocol: str) -> None:
+    downs: list[str] = []
+    link = MqttLink(
+        link_settings(mosquitto, protocol=protocol, receive_maximum=50, keepalive_s=1),
+        subscriptions=["geospace/v1/in/#"],
+        will=None,
+        queue_size=50,
+        on_connection=lambda up, why: None if up else downs.append(why),
+    )
+    async with running(link):
+        await fill(mosquitto, 3000)
+        await asyncio.sleep(4.5)
+        assert downs == []
+        assert await drain(link, 3000) == list(range(3000))
+        await asyncio.sleep(1.5)
+        assert downs == []
+
+
+@pytest.mark.parametrize("protocol", ["5", "3.1.1"])
+async def test_consumer_that_waits_for_its_own_publication_is_not_deadlocked(
+    mosquitto: Mosquitto, protocol: str
+) -> None:
+    async with running(make_link(mosquitto, protocol=protocol)) as link:
+        await fill(mosquitto, 2000)
+        await until(lambda: link.waiting >= 50)
+        await asyncio.wait_for(link.publish("geospace/v1/status", b"{}", retain=False), 8)
+        assert await drain(link, 2000) == list(range(2000))
+
+
+async def test_backlog_waits_once_however_often_the_connection_falls(mosquitto: Mosquitto) -> None:
+    async with running(make_link(mosquitto)) as link:
+        await fill(mosquitto, 500)
+        await until(lambda: link.waiting == 50)
+        for _ in range(4):
+            connection = link._connection
+            assert connection is not None
+            sock = connection._client.socket()
+            assert sock is not None
+            sock.shutdown(2)
+            await until(lambda old=connection: link.connected and link._connection is not old)  # type: ignore[misc]
+        await asyncio.sleep(0.3)
+        assert link.waiting == 50
+        assert await drain(link, 500) == list(range(500))
+
+
+async def test_qos_0_beyond_the_limit_is_kept(mosquitto: Mosquitto) -> None:
+    import aiomqtt
+
+    async with running(make_link(mosquitto)) as link:
+        async with aiomqtt.Client("127.0.0.1", mosquitto.port, identifier="fast") as station:
+            for number in range(100):
+                await station.publish("geospace/v1/in/mag/TAR", b"%d" % number, qos=0)
+        deliveries = await receive_count(link, 100)
+    assert [int(delivery.message.payload) for delivery in deliveries] == list(range(100))
