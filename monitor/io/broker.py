@@ -45,6 +45,18 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def _require_free(port: int) -> None:
+    """Raise BrokerError where something listens already: it would answer in place of our broker."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise BrokerError(
+                f"port {port} on 127.0.0.1 is taken ({error.strerror}): stop what listens there or choose another"
+            ) from error
+
+
 def mosquitto_config(directory: Path, port: int) -> str:
     """The text of a configuration: loopback only, anybody there may connect, and tuned to lose nothing."""
     lines = [
@@ -111,6 +123,7 @@ class LocalBroker:
                 else _mosquitto(self._program, self._directory, self.port)
             )
             try:
+                _require_free(self.port)
                 await self._stack.enter_async_context(broker)
                 break
             except BrokerError:
@@ -201,7 +214,7 @@ async def _embedded(port: int) -> AsyncIterator[None]:
     """Run amqtt on this event loop."""
     try:
         from amqtt.broker import Broker
-        from amqtt.errors import AMQTTError
+        from amqtt.errors import BrokerError as EmbeddedBrokerError
     except ImportError as error:
         raise BrokerError(
             "there is no MQTT broker on this machine: install Mosquitto (apt install mosquitto), "
@@ -218,7 +231,7 @@ async def _embedded(port: int) -> AsyncIterator[None]:
     )
     try:
         await broker.start()
-    except AMQTTError as error:
+    except EmbeddedBrokerError as error:
         raise BrokerError(f"the embedded broker does not start on port {port}: {error}") from error
     try:
         yield
