@@ -1,0 +1,293 @@
+"""The metrics of the monitor: prefix `geospace_`, base units, on a registry of their own.
+
+A value that is no longer valid disappears; its `…_timestamp_seconds` stays, so that an alert can see its age. There is
+never a NaN and never a sentinel. What belongs to a product (label, frequency, coverage) is not kept in gauges but
+worked out from the last product at each scrape: so it comes and goes as a whole.
+"""
+
+from __future__ import annotations
+
+import math
+import platform
+import threading
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, disable_created_metrics
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client.exposition import generate_latest as generate_text
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST as CONTENT_TYPE_OPENMETRICS
+from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
+from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
+
+from monitor import __version__
+from monitor.types import SECOND_NS, Json, Label, Product
+
+STATION_STATES = ("ok", "late", "gap", "flat", "spikes", "clock", "offline")
+"""The states of a `health` object."""
+
+# A stage takes microseconds for a tick and up to seconds for ten thousand pairs.
+_STAGE_BUCKETS_S = (0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0)
+# Window end to publish: the lateness (2 min) lies in the middle; hours are late data and replays.
+_LATENCY_BUCKETS_S = (
+    0.5,
+    1.0,
+    2.0,
+    5.0,
+    10.0,
+    30.0,
+    60.0,
+    120.0,
+    180.0,
+    300.0,
+    600.0,
+    1800.0,
+    3600.0,
+    7200.0,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """The newest product of a subject; `body` is None once it is no longer valid."""
+
+    time_ns: int
+    revision: int
+    valid_until_ns: int | None
+    body: Mapping[str, Json] | None
+
+
+class _Products(Collector):
+    """The gauges that follow from the last product of each subject."""
+
+    def __init__(self) -> None:
+        # Kind to subject to what is shown; replaced as a whole under the lock, because scrapes may run in a thread.
+        self._lock = threading.Lock()
+        self._shown: dict[str, dict[str, _Shown]] = {"flr": {}, "health": {}}
+
+    def put(self, product: Product) -> None:
+        with self._lock:
+            subjects = self._shown.get(product.kind)
+            if subjects is None:
+                return
+            held = subjects.get(product.subject)
+            if held is not None and (held.time_ns, held.revision) > (product.time_ns, product.revision):
+                return
+            subjects[product.subject] = _Shown(
+                product.time_ns, product.revision, product.valid_until_ns, dict(product.body)
+            )
+
+    def forget(self, kind: str, subject: str) -> None:
+        with self._lock:
+            self._shown.get(kind, {}).pop(subject, None)
+
+    def expire(self, clock_ns: Callable[[str], int | None]) -> None:
+        with self._lock:
+            for subjects in self._shown.values():
+                for subject, shown in subjects.items():
+                    now_ns = clock_ns(subject) if shown.valid_until_ns is not None else None
+                    if (
+                        now_ns is not None
+                        and shown.valid_until_ns is not None
+                        and now_ns > shown.valid_until_ns
+                    ):
+                        subjects[subject] = replace(shown, body=None)
+
+    def collect(self) -> Iterator[Metric]:
+        with self._lock:
+            pairs, stations = (sorted(self._shown[kind].items()) for kind in ("flr", "health"))
+        label = GaugeMetricFamily(
+            "geospace_flr_label",
+            "Whether a pair's last window has this label (1) or not (0).",
+            labels=("pair", "label"),
+        )
+        frequency = GaugeMetricFamily(
+            "geospace_flr_frequency_hertz", "Resonance frequency of a pair's last window.", labels=("pair",)
+        )
+        timestamp = GaugeMetricFamily(
+            "geospace_flr_data_timestamp_seconds",
+            "End of a pair's last window, Unix time of the data.",
+            labels=("pair",),
+        )
+        coverage = GaugeMetricFamily(
+            "geospace_window_coverage_ratio",
+            "Share of the samples of a pair's last window that a station gave.",
+            labels=("pair", "station"),
+        )
+        state = GaugeMetricFamily(
+            "geospace_station_state",
+            "Whether a source is in this state (1) or not (0).",
+            labels=("station", "state"),
+        )
+        for pair, shown in pairs:
+            timestamp.add_metric((pair,), shown.time_ns / SECOND_NS)
+            body = shown.body or {}
+            _add_states(label, pair, Label, body.get("label"))
+            frequency_mHz = _finite(body.get("frequency_mHz"))
+            if frequency_mHz is not None:
+                frequency.add_metric((pair,), frequency_mHz / 1000)
+            for station, share in (body.get("coverage") or {}).items():
+                ratio = _finite(share)
+                if ratio is not None:
+                    coverage.add_metric((pair, station), ratio)
+        for station, shown in stations:
+            _add_states(state, station, STATION_STATES, (shown.body or {}).get("state"))
+        yield from (label, frequency, timestamp, coverage, state)
+
+
+def _add_states(family: GaugeMetricFamily, subject: str, states: Iterable[str], current: Json) -> None:
+    """Add a state set, unless the state is unknown: a set of zeros would claim that it is none of them."""
+    names = [str(state) for state in states]
+    if current in names:
+        for name in names:
+            family.add_metric((subject, name), float(name == current))
+
+
+def _finite(value: Json) -> float | None:
+    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
+
+
+class Metrics:
+    """All metrics of one daemon. Every method may be called from any thread.
+
+    Parameters
+    ----------
+    decoders : iterable of str
+        Names of the configured decoders: their counters are there from the start, at 0.
+    reasons : collection of str
+        Reasons of rejection that are known beforehand; others appear when they first happen.
+    build : mapping of str to str, optional
+        Labels of `geospace_build_info` beside `version` and `python`.
+    """
+
+    def __init__(
+        self,
+        decoders: Iterable[str] = (),
+        *,
+        reasons: Collection[str] = (),
+        build: Mapping[str, str] | None = None,
+    ) -> None:
+        # The library has no switch per registry: `_created` would double the number of series.
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # untyped in the library
+        self.registry = CollectorRegistry()
+        self._received = Counter(
+            "geospace_messages_received_total",
+            "Messages taken from the broker.",
+            ("decoder",),
+            registry=self.registry,
+        )
+        self._rejected = Counter(
+            "geospace_messages_rejected_total",
+            "Messages that could not be used.",
+            ("decoder", "reason"),
+            registry=self.registry,
+        )
+        self._stored = Counter(
+            "geospace_samples_stored_total",
+            "Samples committed to the durable store.",
+            ("source",),
+            registry=self.registry,
+        )
+        self._lag = Gauge(
+            "geospace_source_lag_seconds",
+            "How far a source's own clock is behind the present.",
+            ("source",),
+            registry=self.registry,
+        )
+        self._stage = Histogram(
+            "geospace_stage_duration_seconds",
+            "Time that a stage took for one batch.",
+            ("stage",),
+            buckets=_STAGE_BUCKETS_S,
+            registry=self.registry,
+        )
+        self._latency = Histogram(
+            "geospace_product_latency_seconds",
+            "Time from the end of a product's window to its publication.",
+            ("product",),
+            buckets=_LATENCY_BUCKETS_S,
+            registry=self.registry,
+        )
+        self._connected = Gauge(
+            "geospace_mqtt_connected",
+            "Whether the broker is connected (1) or not (0).",
+            registry=self.registry,
+        )
+        self._queue = Gauge(
+            "geospace_queue_depth", "Entries that wait in a queue.", ("queue",), registry=self.registry
+        )
+        info = Info(
+            "geospace_build", "Version of the program and of its interpreter.", registry=self.registry
+        )
+        info.info({"version": __version__, "python": platform.python_version(), **(build or {})})
+        self._products = _Products()
+        self.registry.register(self._products)
+        self.registry.register(ProcessCollector(registry=None))
+        for decoder in decoders:
+            self._received.labels(decoder)
+            for reason in reasons:
+                self._rejected.labels(decoder, reason)
+
+    def message_received(self, decoder: str, count: int = 1) -> None:
+        """Count messages taken from the broker."""
+        self._received.labels(decoder).inc(count)
+
+    def message_rejected(self, decoder: str, reason: str, count: int = 1) -> None:
+        """Count messages that could not be used; `reason` is that of the `DecodeError`."""
+        self._rejected.labels(decoder, reason).inc(count)
+
+    def samples_stored(self, source: str, count: int) -> None:
+        """Count samples committed to the store."""
+        self._stored.labels(source).inc(count)
+
+    def source_lag(self, source: str, lag_s: float | None) -> None:
+        """Set how far a source's clock is behind the present (s); None, or what is not finite, takes it away."""
+        if lag_s is not None and math.isfinite(lag_s):
+            self._lag.labels(source).set(lag_s)
+        else:
+            with suppress(KeyError):  # older versions of the library raise where there is nothing to remove
+                self._lag.remove(source)
+
+    def stage_duration(self, stage: str, duration_s: float) -> None:
+        """Record how long a stage took for one batch (s)."""
+        self._stage.labels(stage).observe(duration_s)
+
+    def product_latency(self, product: str, latency_s: float) -> None:
+        """Record the time from the end of a product's window to its publication (s)."""
+        self._latency.labels(product).observe(latency_s)
+
+    def mqtt_connected(self, connected: bool) -> None:
+        """Set whether the broker is connected."""
+        self._connected.set(float(connected))
+
+    def queue_depth(self, queue: str, depth: int) -> None:
+        """Set how many entries wait in a queue."""
+        self._queue.labels(queue).set(depth)
+
+    def product(self, product: Product) -> None:
+        """Show a product (`flr` or `health`; others have no metrics). One older than what is shown is ignored."""
+        self._products.put(product)
+
+    def forget(self, kind: str, subject: str) -> None:
+        """Take away everything of a subject that is no longer configured."""
+        self._products.forget(kind, subject)
+
+    def expire(self, clock_ns: Callable[[str], int | None]) -> None:
+        """Take away the values whose product clock has passed their `valid_until`; the timestamps stay.
+
+        Parameters
+        ----------
+        clock_ns : callable
+            From a pair's name (or a health subject) to its product clock (ns); None where it is not known.
+        """
+        self._products.expire(clock_ns)
+
+    def render(self, accept: str) -> tuple[bytes, str]:
+        """Return all metrics as text, and its content type: OpenMetrics where `accept` asks for it."""
+        if "application/openmetrics-text" in accept.lower():
+            text: bytes = generate_openmetrics(self.registry)  # type: ignore[no-untyped-call]  # untyped in the library
+            return text, CONTENT_TYPE_OPENMETRICS
+        return generate_text(self.registry), CONTENT_TYPE_PLAIN_0_0_4

@@ -1,0 +1,277 @@
+"""The metrics: names of the contract, values that vanish, and text that a strict parser takes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import pytest
+from prometheus_client.metrics_core import Metric
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
+from prometheus_client.parser import text_string_to_metric_families as parse_text
+
+from monitor.io.metrics import STATION_STATES, Metrics
+from monitor.types import SECOND_NS, Json, Product
+
+T0_NS = 1_504_785_600 * SECOND_NS
+VALID_NS = 2100 * SECOND_NS
+
+Series = dict[tuple[str, frozenset[tuple[str, str]]], float]
+
+
+def series(metrics: Metrics) -> Series:
+    """Every sample of the text format by name and labels; fails on a duplicate."""
+    found: Series = {}
+    for family in parse_text(metrics.render("")[0].decode()):
+        for sample in family.samples:
+            key = (sample.name, frozenset(sample.labels.items()))
+            assert key not in found, key
+            found[key] = sample.value
+    return found
+
+
+def value(metrics: Metrics, name: str, **labels: str) -> float | None:
+    return series(metrics).get((name, frozenset(labels.items())))
+
+
+def flr(
+    time_s: int = 0,
+    revision: int = 0,
+    label: str = "Freq",
+    frequency_mHz: float | None = 13.4,
+    pair: str = "TAR-BRZ",
+) -> Product:
+    body: Mapping[str, Json] = {
+        "pair": pair,
+        "label": label,
+        "frequency_mHz": frequency_mHz,
+        "coverage": {"TAR": 1.0, "BRZ": 0.5},
+    }
+    time_ns = T0_NS + time_s * SECOND_NS
+    return Product("flr", pair, time_ns, revision, True, body, time_ns + VALID_NS)
+
+
+def health(state: str, time_s: int = 0, station: str = "TAR") -> Product:
+    return Product("health", station, T0_NS + time_s * SECOND_NS, 0, True, {"state": state})
+
+
+class TestFlr:
+    def test_product_gives_a_state_set_hertz_coverage_and_time(self) -> None:
+        metrics = Metrics()
+        metrics.product(flr())
+        labels = {
+            name: value(metrics, "geospace_flr_label", pair="TAR-BRZ", label=name)
+            for name in ("NoFreq", "Freq", "PBL")
+        }
+        assert labels == {"NoFreq": 0.0, "Freq": 1.0, "PBL": 0.0}
+        assert value(metrics, "geospace_flr_frequency_hertz", pair="TAR-BRZ") == pytest.approx(0.0134)
+        assert value(metrics, "geospace_flr_data_timestamp_seconds", pair="TAR-BRZ") == T0_NS / SECOND_NS
+        assert value(metrics, "geospace_window_coverage_ratio", pair="TAR-BRZ", station="BRZ") == 0.5
+
+    def test_frequency_vanishes_when_the_next_product_has_none(self) -> None:
+        metrics = Metrics()
+        metrics.product(flr())
+        metrics.product(flr(1800, label="NoFreq", frequency_mHz=None))
+        assert value(metrics, "geospace_flr_frequency_hertz", pair="TAR-BRZ") is None
+        assert value(metrics, "geospace_flr_label", pair="TAR-BRZ", label="NoFreq") == 1.0
+
+    def test_late_revision_of_an_older_window_does_not_overwrite(self) -> None:
+        metrics = Metrics()
+        metrics.product(flr(1800))
+        metrics.product(flr(0, revision=3, label="PBL", frequency_mHz=9.0))
+        assert value(metrics, "geospace_flr_label", pair="TAR-BRZ", label="Freq") == 1.0
+        assert (
+            value(metrics, "geospace_flr_data_timestamp_seconds", pair="TAR-BRZ") == T0_NS / SECOND_NS + 1800
+        )
+
+    def test_higher_revision_of_the_same_window_does_and_a_lower_does_not(self) -> None:
+        metrics = Metrics()
+        metrics.product(flr(revision=1, label="PBL"))
+        metrics.product(flr(revision=0, label="NoFreq"))
+        assert value(metrics, "geospace_flr_label", pair="TAR-BRZ", label="PBL") == 1.0
+        metrics.product(flr(revision=2, label="Freq"))
+        assert value(metrics, "geospace_flr_label", pair="TAR-BRZ", label="PBL") == 0.0
+
+    def test_values_vanish_past_valid_until_and_the_timestamp_stays(self) -> None:
+        metrics = Metrics()
+        metrics.product(flr())
+        metrics.product(flr(pair="MUO-PEL"))
+        clocks = {"TAR-BRZ": T0_NS + VALID_NS, "MUO-PEL": T0_NS}
+        metrics.expire(clocks.get)
+        assert value(metrics, "geospace_flr_frequency_hertz", pair="TAR-BRZ") is not None
+        clocks["TAR-BRZ"] += 1
+        metrics.expire(clocks.get)
+        left = {name for name, labels in series(metrics) if ("pair", "TAR-BRZ") in labels}
+        assert left == {"geospace_flr_data_timestamp_seconds"}
+        assert value(metrics, "geospace_flr_frequency_hertz", pair="MUO-PEL") is not None
+        metrics.product(flr(1800))
+        assert value(metrics, "geospace_flr_frequency_hertz", pair="TAR-BRZ") is not None
+
+    def test_older_window_does_not_come_back_after_expiry(self) -> None:
+        metrics = Metrics()
+        metrics.product(flr(1800))
+        metrics.expire(lambda pair: T0_NS + 10 * VALID_NS)
+        metrics.product(flr(0, revision=9))
+        assert value(metrics, "geospace_flr_label", pair="TAR-BRZ", label="Freq") is None
+
+    def test_unknown_clock_expires_nothing(self) -> None:
+        metrics = Metrics()
+        metrics.product(flr())
+        metrics.expire(lambda pair: None)
+        assert value(metrics, "geospace_flr_label", pair="TAR-BRZ", label="Freq") == 1.0
+
+    def test_forgotten_pair_leaves_nothing(self) -> None:
+        metrics = Metrics()
+        metrics.product(flr())
+        metrics.forget("flr", "TAR-BRZ")
+        metrics.forget("flr", "TAR-BRZ")
+        assert not [labels for _, labels in series(metrics) if ("pair", "TAR-BRZ") in labels]
+
+    @pytest.mark.parametrize("frequency", [math.nan, math.inf, "13.4"])
+    def test_frequency_that_is_no_finite_number_is_not_shown(self, frequency: Json) -> None:
+        metrics = Metrics()
+        metrics.product(flr(frequency_mHz=frequency))
+        assert value(metrics, "geospace_flr_frequency_hertz", pair="TAR-BRZ") is None
+
+    def test_product_of_another_kind_is_ignored(self) -> None:
+        metrics = Metrics()
+        before = set(series(metrics))
+        metrics.product(Product("status", "", T0_NS, 0, True, {"state": "online"}))
+        assert set(series(metrics)) == before
+
+
+class TestHealth:
+    @pytest.mark.parametrize("state", STATION_STATES)
+    def test_state_set_has_exactly_one(self, state: str) -> None:
+        metrics = Metrics()
+        metrics.product(health("ok"))
+        metrics.product(health(state, time_s=1))
+        shown = {
+            name: value(metrics, "geospace_station_state", station="TAR", state=name)
+            for name in STATION_STATES
+        }
+        assert shown == {name: float(name == state) for name in STATION_STATES}
+
+    def test_unknown_state_is_not_shown_as_none_of_them(self) -> None:
+        metrics = Metrics()
+        metrics.product(health("melted"))
+        assert not [name for name, _ in series(metrics) if name == "geospace_station_state"]
+
+
+class TestCounters:
+    def test_configured_decoders_begin_at_zero(self) -> None:
+        metrics = Metrics(["imagmqtt", "native"], reasons=["not_json"])
+        assert value(metrics, "geospace_messages_received_total", decoder="native") == 0.0
+        assert (
+            value(metrics, "geospace_messages_rejected_total", decoder="imagmqtt", reason="not_json") == 0.0
+        )
+
+    def test_counters_and_histograms_count(self) -> None:
+        metrics = Metrics(["native"])
+        metrics.message_received("native")
+        metrics.message_received("native", 2)
+        metrics.message_rejected("native", "unknown_station")
+        metrics.samples_stored("TAR", 60)
+        metrics.stage_duration("spectrum", 0.02)
+        metrics.product_latency("flr", 121.0)
+        assert value(metrics, "geospace_messages_received_total", decoder="native") == 3.0
+        assert (
+            value(metrics, "geospace_messages_rejected_total", decoder="native", reason="unknown_station")
+            == 1.0
+        )
+        assert value(metrics, "geospace_samples_stored_total", source="TAR") == 60.0
+        assert value(metrics, "geospace_stage_duration_seconds_bucket", stage="spectrum", le="0.01") == 0.0
+        assert value(metrics, "geospace_stage_duration_seconds_bucket", stage="spectrum", le="0.05") == 1.0
+        assert value(metrics, "geospace_product_latency_seconds_sum", product="flr") == 121.0
+
+    def test_lag_vanishes_when_it_is_not_known(self) -> None:
+        metrics = Metrics()
+        metrics.source_lag("TAR", None)
+        metrics.source_lag("TAR", 3.5)
+        assert value(metrics, "geospace_source_lag_seconds", source="TAR") == 3.5
+        metrics.source_lag("TAR", math.nan)
+        assert value(metrics, "geospace_source_lag_seconds", source="TAR") is None
+
+    def test_gauges_follow_what_is_set(self) -> None:
+        metrics = Metrics(build={"commit": "abc"})
+        assert value(metrics, "geospace_mqtt_connected") == 0.0
+        metrics.mqtt_connected(True)
+        metrics.queue_depth("store", 7)
+        assert value(metrics, "geospace_mqtt_connected") == 1.0
+        assert value(metrics, "geospace_queue_depth", queue="store") == 7.0
+        [info] = [labels for name, labels in series(metrics) if name == "geospace_build_info"]
+        assert {"version", "python", "commit"} == {name for name, _ in info}
+
+
+def full() -> Metrics:
+    metrics = Metrics(["native"], reasons=["not_json"])
+    metrics.product(flr())
+    metrics.product(health("gap"))
+    metrics.samples_stored("TAR", 1)
+    metrics.source_lag("TAR", 1.0)
+    metrics.stage_duration("window", 0.001)
+    metrics.product_latency("flr", 1.0)
+    metrics.queue_depth("store", 0)
+    return metrics
+
+
+CONTRACT = {
+    "geospace_flr_label": ("gauge", {"pair", "label"}),
+    "geospace_flr_frequency_hertz": ("gauge", {"pair"}),
+    "geospace_flr_data_timestamp_seconds": ("gauge", {"pair"}),
+    "geospace_messages_received": ("counter", {"decoder"}),
+    "geospace_messages_rejected": ("counter", {"decoder", "reason"}),
+    "geospace_samples_stored": ("counter", {"source"}),
+    "geospace_source_lag_seconds": ("gauge", {"source"}),
+    "geospace_window_coverage_ratio": ("gauge", {"pair", "station"}),
+    "geospace_stage_duration_seconds": ("histogram", {"stage"}),
+    "geospace_product_latency_seconds": ("histogram", {"product"}),
+    "geospace_mqtt_connected": ("gauge", set()),
+    "geospace_queue_depth": ("gauge", {"queue"}),
+    "geospace_build": ("info", {"version", "python"}),
+    "geospace_station_state": ("gauge", {"station", "state"}),
+}
+
+
+def families(metrics: Metrics) -> dict[str, Metric]:
+    text, content_type = metrics.render("application/openmetrics-text;version=1.0.0;q=0.6,text/plain;q=0.3")
+    assert content_type.startswith("application/openmetrics-text; version=1.0.0")
+    return {family.name: family for family in parse_openmetrics(text.decode())}  # type: ignore[no-untyped-call]  # untyped in the library
+
+
+def test_names_types_and_labels_are_those_of_the_contract() -> None:
+    found = {name: family for name, family in families(full()).items() if name.startswith("geospace_")}
+    about = {
+        name: (family.type, {label for sample in family.samples for label in sample.labels} - {"le"})
+        for name, family in found.items()
+    }
+    assert about == CONTRACT
+
+
+def test_every_family_has_help_and_no_series_is_nan_timestamped_or_created() -> None:
+    for family in families(full()).values():
+        assert family.documentation.endswith("."), family.name
+        for sample in family.samples:
+            assert math.isfinite(sample.value), sample
+            assert sample.timestamp is None, sample
+            assert not sample.name.endswith("_created"), sample
+
+
+def test_process_metrics_are_there() -> None:
+    names = set(families(Metrics()))
+    assert {"process_resident_memory_bytes", "process_cpu_seconds", "process_open_fds"} <= names
+
+
+def test_two_instances_share_nothing() -> None:
+    first, second = Metrics(["native"]), Metrics(["native"])
+    first.message_received("native")
+    assert value(second, "geospace_messages_received_total", decoder="native") == 0.0
+
+
+@pytest.mark.parametrize(
+    "accept", ["", "*/*", "text/html", "text/plain;version=0.0.4", "application/openmetrics;q=x"]
+)
+def test_plain_text_is_the_answer_to_any_other_accept(accept: str) -> None:
+    text, content_type = Metrics().render(accept)
+    assert content_type == "text/plain; version=0.0.4; charset=utf-8"
+    assert b"# EOF" not in text
