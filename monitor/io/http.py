@@ -1,0 +1,249 @@
+"""The HTTP server: metrics, health, readiness, status, and room for what comes later.
+
+It listens on loopback by default, takes GET and HEAD without a body, and answers every error in JSON without a
+traceback. Nothing here changes anything in the daemon.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+from ipaddress import ip_address
+
+from aiohttp import web
+
+from monitor.errors import MonitorError
+from monitor.types import Json
+
+logger = logging.getLogger(__name__)
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+_SERVER = "geospace-monitor"
+# Without them a browser would guess types, keep old values, or let another site frame and load what it finds here.
+# A later page sets its own policy; these only fill what a handler leaves open.
+_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+_LINE_BYTES = 4096
+_FIELD_BYTES = 8190
+_FIELDS = 64
+_STOP_S = 2.0
+
+
+class HttpServer:
+    """Serves what the daemon knows about itself.
+
+    Parameters
+    ----------
+    listen : str
+        `host:port`; `[::1]:9464` for IPv6, port 0 for any free one.
+    metrics : callable
+        From the `Accept` header to the metrics and their content type.
+    ready : callable
+        Whether the daemon is ready, and the reasons when it is not.
+    status : callable
+        The object of `/api/status`.
+
+    Raises
+    ------
+    MonitorError
+        `listen` is not an address.
+    """
+
+    def __init__(
+        self,
+        listen: str,
+        *,
+        metrics: Callable[[str], tuple[bytes, str]],
+        ready: Callable[[], tuple[bool, list[str]]],
+        status: Callable[[], Json],
+    ) -> None:
+        self._listen = listen
+        self._host, self._port = _address(listen)
+        self._metrics = metrics
+        self._ready = ready
+        self._status = status
+        self._routes: list[web.AbstractRouteDef] = [
+            web.get("/metrics", self._get_metrics),
+            web.get("/healthz", self._get_health),
+            web.get("/readyz", self._get_ready),
+            web.get("/api/status", self._get_status),
+        ]
+        self._runner: web.AppRunner | None = None
+        self._server: asyncio.Server | None = None
+        self._url: str | None = None
+
+    def add_routes(self, routes: Iterable[web.AbstractRouteDef]) -> None:
+        """Add routes (`web.get(path, handler)` …) before `start`; one for `/` takes the place of the plain index."""
+        if self._server is not None:
+            raise RuntimeError("routes are added before the server starts")
+        self._routes.extend(routes)
+
+    @property
+    def url(self) -> str:
+        """Where it listens, with the real port: `http://127.0.0.1:9464`. RuntimeError while it does not."""
+        if self._url is None:
+            raise RuntimeError("the HTTP server is not started")
+        return self._url
+
+    async def start(self) -> None:
+        """Begin to listen.
+
+        Raises
+        ------
+        MonitorError
+            The address is taken or not of this machine.
+        """
+        if self._server is not None:
+            raise RuntimeError("the HTTP server is started already")
+        app = web.Application(middlewares=[_answer_errors])
+        app.on_response_prepare.append(_add_headers)
+        app.add_routes(self._routes)
+        if all(resource.canonical != "/" for resource in app.router.resources()):
+            app.router.add_get("/", self._get_index)
+        runner = web.AppRunner(app, access_log=None)
+        await runner.setup()
+        try:
+            server = await self._bind(runner)
+        except OSError as error:
+            await runner.cleanup()
+            raise MonitorError(
+                f"HTTP cannot listen on {self._listen}: {error.strerror or error};"
+                " stop the program that holds the port, or set http.listen to another address"
+            ) from error
+        self._runner, self._server = runner, server
+        address = server.sockets[0].getsockname()
+        host = f"[{address[0]}]" if ":" in address[0] else address[0]
+        self._url = f"http://{host}:{address[1]}"
+        if not ip_address(address[0].partition("%")[0]).is_loopback:
+            logger.warning(
+                "HTTP listens on %s, beyond this machine, and asks nobody for a password", self._url
+            )
+
+    async def _bind(self, runner: web.AppRunner) -> asyncio.Server:
+        manager = runner.server
+        assert manager is not None
+        loop = asyncio.get_running_loop()
+        return await loop.create_server(lambda: _Connection(manager, loop), self._host, self._port)
+
+    async def stop(self) -> None:
+        """Stop listening, let running answers finish for a moment, and close; harmless when it is not started."""
+        server, runner = self._server, self._runner
+        self._server = self._runner = self._url = None
+        if server is not None and runner is not None:
+            server.close()
+            try:
+                async with asyncio.timeout(_STOP_S):
+                    await runner.cleanup()
+            except TimeoutError:
+                logger.warning("HTTP: an answer did not finish within %g s and was cut off", _STOP_S)
+
+    # -- answers ------------------------------------------------------------------------------------------------
+
+    async def _get_metrics(self, request: web.Request) -> web.Response:
+        body, content_type = self._metrics(request.headers.get("Accept", ""))
+        return web.Response(body=body, headers={"Content-Type": content_type})
+
+    async def _get_health(self, _request: web.Request) -> web.Response:
+        return web.Response(text="ok\n")
+
+    async def _get_ready(self, _request: web.Request) -> web.Response:
+        ready, reasons = self._ready()
+        return _json({"ready": ready, "reasons": reasons}, status=200 if ready else 503)
+
+    async def _get_status(self, _request: web.Request) -> web.Response:
+        return _json(self._status())
+
+    async def _get_index(self, request: web.Request) -> web.Response:
+        paths = {resource.canonical for resource in request.app.router.resources()} - {"/"}
+        return web.Response(text="geospace-monitor\n\n" + "".join(f"{path}\n" for path in sorted(paths)))
+
+
+class _Connection(web.RequestHandler):
+    """A connection with this server's limits; what is not HTTP at all gets the same kind of answer as the rest."""
+
+    __slots__ = ()
+
+    def __init__(self, manager: web.Server, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(
+            manager,
+            loop=loop,
+            access_log=None,  # type: ignore[arg-type]  # None is how aiohttp switches it off
+            max_line_size=_LINE_BYTES,
+            max_field_size=_FIELD_BYTES,
+            max_headers=_FIELDS,
+            keepalive_timeout=75.0,
+            lingering_time=1.0,
+        )
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        # aiohttp's own would log a traceback for any rubbish on the port and name its version to the sender.
+        if status >= 500:
+            logger.error("HTTP: a request of %s failed", request.remote, exc_info=exc)
+        else:
+            logger.info("HTTP: a request of %s cannot be read (%s)", request.remote, type(exc).__name__)
+        if request.writer.output_size > 0:
+            raise ConnectionError("an answer is on its way already")
+        response = _error(status, "the request cannot be read" if status < 500 else "internal error")
+        response.headers.update({"Server": _SERVER, **_HEADERS})
+        response.force_close()
+        return response
+
+
+@web.middleware
+async def _answer_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Refuse bodies, and turn every error into JSON; the client never sees a traceback, the log does."""
+    if request.can_read_body:
+        response = _error(413, "requests have no body here")
+        response.force_close()
+        return response
+    try:
+        return await handler(request)
+    except web.HTTPException as error:
+        if error.status < 400:
+            raise
+        response = _error(error.status, error.reason)
+        if "Allow" in error.headers:
+            response.headers["Allow"] = error.headers["Allow"]
+        return response
+    except Exception:
+        logger.exception("HTTP: %s failed", request.path)
+        return _error(500, "internal error; the log of the monitor says more")
+
+
+async def _add_headers(_request: web.Request, response: web.StreamResponse) -> None:
+    # aiohttp has put its name and version there already.
+    response.headers["Server"] = _SERVER
+    for name, value in _HEADERS.items():
+        response.headers.setdefault(name, value)
+
+
+def _json(document: Json, *, status: int = 200) -> web.Response:
+    text = json.dumps(document, ensure_ascii=False, allow_nan=False) + "\n"
+    return web.Response(text=text, status=status, content_type="application/json")
+
+
+def _error(status: int, message: str) -> web.Response:
+    return _json({"status": status, "error": message}, status=status)
+
+
+def _address(listen: str) -> tuple[str, int]:
+    host, separator, port = listen.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    # An empty host would listen on every interface.
+    if not (separator and host and port.isascii() and port.isdigit() and int(port) <= 65535):
+        raise MonitorError(f"http.listen: {listen!r} is no address; write host:port, such as 127.0.0.1:9464")
+    return host, int(port)
