@@ -1,0 +1,158 @@
+"""INTERMAGNET ImagMQTT: `impf/<iaga>/<cadence>/<level>/<xyzs|hdzs|difs>` with a JSON object.
+
+The last four levels of the topic count, whatever stands before them. The payload has a `startDate` (UTC where it names
+no zone) and arrays `geomagneticFieldX` … of numbers or null; every other key is ignored. The missing marks 99999 and
+88888 are gaps like null. Format: INTERMAGNET, "ImagMQTT" exchange schema.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Final, Literal, TypeAlias
+
+import msgspec
+import numpy as np
+from msgspec import UNSET, UnsetType
+
+from monitor.decoders.base import (
+    Decoder,
+    LARGEST_FIELD_nT,
+    Limits,
+    check_limits,
+    check_times,
+    decode_json,
+    missing_to_nan,
+    parse_step_ns,
+    parse_time_ns,
+    payload_limit,
+    stack,
+    station_code,
+)
+from monitor.errors import DecodeError
+from monitor.types import FloatArray, Message, SampleBlock
+
+AngleUnit: TypeAlias = Literal["degrees", "arcmin"]
+
+_DEGREES_PER_UNIT: Final[Mapping[AngleUnit, float]] = {"degrees": 1.0, "arcmin": 1.0 / 60.0}
+_ANGLES: Final = ("D", "I")
+_FIELD = (-LARGEST_FIELD_nT, LARGEST_FIELD_nT)
+_LIMITS: Final[Limits] = {
+    "X": _FIELD,
+    "Y": _FIELD,
+    "Z": _FIELD,
+    "H": _FIELD,
+    "D": (-360.0, 360.0),
+    "I": (-90.0, 90.0),
+    "F": (0.0, LARGEST_FIELD_nT),
+    "S": (0.0, LARGEST_FIELD_nT),
+}
+_GROUPS: Final = ("xyzs", "hdzs", "difs")
+# ISO 8601 durations of seconds or minutes, and the `1hz` of older publishers.
+_CADENCE = re.compile(r"pt([0-9]{1,6}(?:\.[0-9]{1,9})?)(s|m)|([0-9]{1,4}(?:\.[0-9]{1,9})?)hz")
+_LEVEL = re.compile(r"[1-4]")
+
+Cells: TypeAlias = list[float | None] | UnsetType
+
+
+class _Document(msgspec.Struct, rename={name: f"geomagneticField{name}" for name in _LIMITS}):
+    startDate: str | UnsetType = UNSET
+    X: Cells = UNSET
+    Y: Cells = UNSET
+    Z: Cells = UNSET
+    H: Cells = UNSET
+    D: Cells = UNSET
+    I: Cells = UNSET  # noqa: E741  (the field's own name of the inclination)
+    F: Cells = UNSET
+    S: Cells = UNSET
+
+
+class ImagMqttDecoder:
+    """Decodes ImagMQTT. D and I come out in degrees; H and Z are derived where D, I, F came.
+
+    Parameters
+    ----------
+    declination_unit : 'degrees' or 'arcmin'
+        In which D and I arrive: publishers differ.
+    maximum_payload_bytes : int
+    """
+
+    name = "imagmqtt"
+
+    def __init__(self, declination_unit: AngleUnit, maximum_payload_bytes: int) -> None:
+        self._degrees_per_unit = _DEGREES_PER_UNIT[declination_unit]
+        self._maximum_bytes = maximum_payload_bytes
+        self._decoder = msgspec.json.Decoder(_Document)
+
+    def decode(self, message: Message) -> Sequence[SampleBlock]:
+        """Return the one block of the message; raise DecodeError where it cannot be used."""
+        station, step_ns, level = _parse_topic(message.topic)
+        document = decode_json(message.payload, self._decoder, self._maximum_bytes)
+        if isinstance(document.startDate, UnsetType):
+            raise DecodeError("missing_key", "the message has no startDate")
+        t0_ns = parse_time_ns(document.startDate)
+        columns = {
+            name: cells for name in _LIMITS if not isinstance(cells := getattr(document, name), UnsetType)
+        }
+        values = missing_to_nan(stack(columns))
+        check_times(t0_ns, step_ns, values.shape[1], message.received_ns)
+        rows = dict(zip(columns, values, strict=True))
+        for name in _ANGLES:
+            if name in rows:
+                rows[name] = rows[name] * self._degrees_per_unit
+        check_limits(tuple(rows), np.stack(list(rows.values())), _LIMITS)
+        components, values = _with_horizontal(rows)
+        return (SampleBlock(station, components, t0_ns, step_ns, values, level=level),)
+
+
+def imagmqtt_decoder(options: Mapping[str, object]) -> Decoder:
+    """An ImagMQTT decoder; the options are `declination_unit` (degrees) and `maximum_payload_bytes`."""
+    unit = options.get("declination_unit", "degrees")
+    if unit == "degrees":
+        return ImagMqttDecoder("degrees", payload_limit(options))
+    if unit == "arcmin":
+        return ImagMqttDecoder("arcmin", payload_limit(options))
+    raise ValueError(f"declination_unit must be degrees or arcmin, found {unit!r}")
+
+
+def _parse_topic(topic: str) -> tuple[str, int, int]:
+    """Station, step (ns) and level of a topic."""
+    levels = topic.rsplit("/", 4)[-4:]
+    if len(levels) < 4:
+        raise DecodeError("bad_topic", f"{topic[:120]!r} does not end in IAGA/CADENCE/LEVEL/COMPONENTS")
+    code, cadence, level, group = levels
+    station = station_code(code)
+    if station is None:
+        raise DecodeError("bad_topic", f"{code[:60]!r} is not a station code of 2 to 8 letters or digits")
+    if not _LEVEL.fullmatch(level):
+        raise DecodeError("bad_topic", f"level {level[:60]!r} in the topic; allowed are 1 to 4")
+    if group.lower() not in _GROUPS:
+        raise DecodeError(
+            "bad_topic", f"components {group[:60]!r} in the topic; allowed are xyzs, hdzs, difs"
+        )
+    return station, _cadence_step_ns(cadence), int(level)
+
+
+def _cadence_step_ns(cadence: str) -> int:
+    match = _CADENCE.fullmatch(cadence.lower())
+    if match is None:
+        raise DecodeError(
+            "bad_topic", f"cadence {cadence[:60]!r} in the topic; allowed are pt1s, 1hz, pt1m, …"
+        )
+    amount, unit, rate_Hz = match.groups()
+    if rate_Hz is None:
+        return parse_step_ns(float(amount) * (60.0 if unit == "m" else 1.0))
+    rate = float(rate_Hz)
+    if rate == 0.0:
+        raise DecodeError("bad_step", f"cadence {cadence!r} in the topic has no step")
+    return parse_step_ns(1.0 / rate)
+
+
+def _with_horizontal(rows: dict[str, FloatArray]) -> tuple[tuple[str, ...], FloatArray]:
+    """Add H = F cos I and Z = F sin I where only the angles and the total came; order as in the schema."""
+    if "F" in rows and "I" in rows:
+        inclination_rad = np.radians(rows["I"])
+        rows.setdefault("H", rows["F"] * np.cos(inclination_rad))
+        rows.setdefault("Z", rows["F"] * np.sin(inclination_rad))
+    components = tuple(name for name in _LIMITS if name in rows)
+    return components, np.stack([rows[name] for name in components])
