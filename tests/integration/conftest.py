@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+# pytest imports by path here and leaves `sys.path` alone; the tests share `mqtt_kit`.
+sys.path.insert(0, str(Path(__file__).parent))
+
 from mqtt_kit import Mosquitto
 
 

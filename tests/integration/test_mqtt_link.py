@@ -174,6 +174,7 @@ async def test_nothing_is_lost_when_the_consumer_is_killed(mosquitto: Mosquitto,
     # What was printed is what a daemon has committed.
     while (line := await consumer.readline()) != "holding":
         stored.add(int(line))
+    await asyncio.sleep(0.3)  # long enough to acknowledge everything, were it to
     await consumer.kill()
     assert 0 < len(stored) < 500
     async with running(make_link(mosquitto, protocol=protocol)) as link:
