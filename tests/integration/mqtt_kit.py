@@ -19,6 +19,7 @@ import pytest
 
 from monitor.io.broker import find_mosquitto, free_port, mosquitto_config
 from monitor.io.mqtt import Delivery, MqttLink, MqttSettings
+from monitor.io.mqtt_connection import Connection
 
 
 class Mosquitto:
@@ -124,6 +125,16 @@ async def running(link: MqttLink, *, connected: bool = True) -> AsyncIterator[Mq
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
+
+
+def cut(link: MqttLink) -> Connection:
+    """Break the link's connection as a network does; returns the connection that was."""
+    connection = link._connection
+    assert connection is not None
+    sock = connection._client.socket()
+    assert isinstance(sock, socket.socket)
+    sock.shutdown(socket.SHUT_RDWR)
+    return connection
 
 
 async def receive_count(link: MqttLink, count: int, timeout_s: float = 8.0) -> list[Delivery]:

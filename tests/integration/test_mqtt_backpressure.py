@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from mqtt_kit import Mosquitto, link_settings, receive_count, running, until
+from mqtt_kit import Mosquitto, cut, link_settings, receive_count, running, until
 
 from monitor.io.mqtt import MqttLink
 
@@ -91,12 +91,8 @@ async def test_backlog_waits_once_however_often_the_connection_falls(mosquitto: 
         await fill(mosquitto, 500)
         await until(lambda: link.waiting == 50)
         for _ in range(4):
-            connection = link._connection
-            assert connection is not None
-            sock = connection._client.socket()
-            assert sock is not None
-            sock.shutdown(2)
-            await until(lambda old=connection: link.connected and link._connection is not old)  # type: ignore[misc]
+            dropped = cut(link)
+            await until(lambda old=dropped: link.connected and link._connection is not old)  # type: ignore[misc]
         await asyncio.sleep(0.3)
         assert link.waiting == 50
         assert await drain(link, 500) == list(range(500))

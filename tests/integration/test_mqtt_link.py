@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from mqtt_kit import Mosquitto, link_settings, receive_count, running, until
+from mqtt_kit import Mosquitto, cut, link_settings, receive_count, running, until
 
 from monitor.errors import BrokerError, BrokerUnavailable
 from monitor.io.mqtt import Delivery, MqttLink, Will
@@ -70,9 +70,9 @@ async def spawn(script: str, broker: Mosquitto, protocol: str) -> Program:
     )
 
 
-async def register(broker: Mosquitto, **changes: object) -> None:
+async def register(broker: Mosquitto, protocol: str = "5") -> None:
     """Make the broker hold a persistent session for the link under test."""
-    async with running(make_link(broker, **changes)):
+    async with running(make_link(broker, protocol=protocol)):
         pass
 
 
@@ -112,11 +112,7 @@ async def test_unacknowledged_come_again_after_an_abrupt_drop(mosquitto: Mosquit
         await publish_numbers(mosquitto, 1, first=99)
         await until(lambda: link.waiting == 1)
         await barrier(link)
-        assert link._connection is not None
-        sock = link._connection._client.socket()
-        assert sock is not None
-        dropped = link._connection
-        sock.shutdown(2)
+        dropped = cut(link)
         await until(lambda: link.connected and link._connection is not dropped)
         again = await receive_count(link, 6)
         # 99 was still waiting: sent again, it keeps its place and gets a handle that counts.
