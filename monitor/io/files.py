@@ -1,0 +1,157 @@
+"""Archive files, told apart by their content: CSV and IAGA-2002, plain or gzip.
+
+A file is named by its path, or `CODE=FILE` where the station or spacecraft shall be CODE. All that can be wrong with
+a file is an `ArchiveError` of one line.
+"""
+
+from __future__ import annotations
+
+import gzip
+import logging
+import re
+import zlib
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from monitor.errors import ArchiveError
+from monitor.io.files_csv import read_csv
+from monitor.io.files_iaga2002 import is_iaga2002, read_iaga2002
+from monitor.io.files_series import SourceSeries, interleave
+
+__all__ = ["Archive", "SourceSeries", "interleave", "open_archives", "read_archive"]
+
+log = logging.getLogger(__name__)
+
+MAXIMUM_BYTES: Final = 1 << 30
+"""Largest file, after decompression: it is read whole."""
+
+_GZIP = b"\x1f\x8b"
+_CDF: Final = (b"\xcd\xf3\x00\x01", b"\xcd\xf2\x60\x02", b"\x00\x00\xff\xff")
+_ZIP = b"PK\x03\x04"
+_NAMED = re.compile(r"([A-Za-z0-9_]{2,16})=(.+)", re.DOTALL)
+_STATION = re.compile(r"[A-Z0-9]{2,8}")
+
+
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """What one file holds.
+
+    Attributes
+    ----------
+    path : str
+    series : tuple of SourceSeries
+        One for each source and stretch without a long gap.
+    notes : tuple of str
+        What was left out, a line each, for the operator.
+    """
+
+    path: str
+    series: tuple[SourceSeries, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Stations and spacecraft, in the order of the file."""
+        return tuple(dict.fromkeys(one.source for one in self.series))
+
+
+def read_archive(spec: str | Path, craft: Collection[str] = ()) -> Archive:
+    """Read one file, given as FILE or CODE=FILE; `craft` are the ids that are spacecraft.
+
+    Raises ArchiveError for a file that is missing, unreadable, or not what it says.
+    """
+    known_craft = frozenset(one.upper() for one in craft)
+    path, code = _split(spec, known_craft)
+    text = _read_text(path)
+    if is_iaga2002(text):
+        series, notes = read_iaga2002(text, str(path), code)
+    else:
+        series, notes = read_csv(text, str(path), code, known_craft)
+    return Archive(str(path), tuple(series), tuple(notes))
+
+
+def open_archives(specs: Sequence[str | Path], craft: Collection[str] = ()) -> list[SourceSeries]:
+    """Read files as `read_archive` does, log their notes, and return all their series."""
+    series: list[SourceSeries] = []
+    for spec in specs:
+        archive = read_archive(spec, craft)
+        for note in archive.notes:
+            log.warning("%s", note)
+        for one in archive.series:
+            _warn_of_overlap(one, series)
+        series += archive.series
+    return series
+
+
+def _warn_of_overlap(new: SourceSeries, series: Sequence[SourceSeries]) -> None:
+    for old in series:
+        together = old.t0_ns < new.end_ns and new.t0_ns < old.end_ns
+        if old.source == new.source and together and set(old.components) & set(new.components):
+            log.warning(
+                "%s and %s both hold %s at the same times; name them CODE=FILE where they are two instruments",
+                old.path,
+                new.path,
+                new.source,
+            )
+            return
+
+
+def _split(spec: str | Path, craft: Collection[str]) -> tuple[Path, str | None]:
+    """Path and code of FILE or CODE=FILE; a file that is there under the whole name has no code."""
+    if isinstance(spec, Path) or _exists(spec):
+        return Path(spec), None
+    match = _NAMED.fullmatch(spec)
+    if match is None:
+        return Path(spec), None
+    code = match[1].upper()
+    if code not in craft and not _STATION.fullmatch(code):
+        raise ArchiveError(
+            spec, f"{match[1]} is no station code (2 to 8 letters or digits) and no known spacecraft"
+        )
+    return Path(match[2]), code
+
+
+def _exists(name: str) -> bool:
+    try:
+        return Path(name).exists()
+    except (OSError, ValueError):  # too long for a name, or with a NUL in it
+        return False
+
+
+def _read_text(path: Path) -> str:
+    name = str(path)
+    try:
+        with path.open("rb") as file:
+            magic = file.read(4)
+            file.seek(0)
+            if magic.startswith(_GZIP):
+                with gzip.open(file) as unpacked:
+                    content = unpacked.read(MAXIMUM_BYTES + 1)
+            else:
+                content = file.read(MAXIMUM_BYTES + 1)
+    except EOFError:
+        raise ArchiveError(name, "is cut off: the gzip stream has no end; fetch the file again") from None
+    except (gzip.BadGzipFile, zlib.error) as error:
+        raise ArchiveError(name, f"is a damaged gzip file: {error}; fetch the file again") from None
+    except OSError as error:
+        raise ArchiveError(name, f"cannot be read: {error.strerror or error}") from None
+    except ValueError as error:  # a NUL in the name
+        raise ArchiveError(repr(name), f"cannot be the name of a file: {error}") from None
+    return _as_text(content, name)
+
+
+def _as_text(content: bytes, name: str) -> str:
+    if len(content) > MAXIMUM_BYTES:
+        raise ArchiveError(name, f"holds more than {MAXIMUM_BYTES} bytes; split it, for example by days")
+    if content.startswith(_CDF):
+        raise ArchiveError(name, "is a CDF file: CDF is not read yet; convert it to CSV")
+    if content.startswith(_ZIP):
+        raise ArchiveError(name, "is a ZIP or NumPy file; convert it to CSV")
+    if b"\0" in content:
+        raise ArchiveError(name, "is binary; expected is text: CSV or IAGA-2002, plain or gzip")
+    if not content.strip():
+        raise ArchiveError(name, "is empty")
+    # Header lines may be in any encoding; a sign that cannot be read spoils no number.
+    return content.decode("utf-8-sig", errors="replace")
