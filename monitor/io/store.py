@@ -12,28 +12,24 @@ holds a second one off.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import logging
 import sqlite3
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import Any, Self
 
-import numpy as np
+from monitor.io.store_file import OpenFile, beside, translated
+from monitor.io.store_rows import SAMPLE_COLUMNS, OutboxRow, coalesce, require_same, sample_row, stored_block
+from monitor.types import Json, Product, SampleBlock
 
-from monitor.errors import StoreError
-from monitor.types import Domain, Json, Product, SampleBlock, iso_time
+__all__ = ["OutboxRow", "Store", "coalesce"]
 
 logger = logging.getLogger(__name__)
 
-# Live singles become one row per call, but a row stays small enough to be read whole.
-_ROW_VALUES = 1 << 16
 # One page of a streaming read, and one bite of `prune`.
 _PAGE_ROWS = 256
 _PAGE_BYTES = 4 << 20
@@ -42,31 +38,6 @@ _PRUNE_BYTES = 8 << 20
 # Free pages that stay in the file for the next writes: giving each back would move pages at every prune.
 _FREE_PAGES_KEPT = 256
 _FREE_PAGES_GIVEN_BACK = 4096
-
-_SAMPLE_COLUMNS = "row, source, domain, components, t0_ns, end_ns, step_ns, level, sensor, frame, data"
-
-_APPLICATION_ID = 0x67656F73  # "geos": whose file it is, in the header of the file
-_SCHEMA_VERSION = 1
-# The text is compared with what the file holds, so it is written exactly as SQLite keeps it.
-_SCHEMA = (
-    (
-        "CREATE TABLE sample (row INTEGER PRIMARY KEY AUTOINCREMENT, source TEXT NOT NULL, domain TEXT NOT NULL,"
-        " components TEXT NOT NULL, t0_ns INTEGER NOT NULL, end_ns INTEGER NOT NULL, step_ns INTEGER NOT NULL,"
-        # The blob comes last: what only looks at the other columns never reads its pages.
-        " level INTEGER NOT NULL, sensor TEXT, frame TEXT, data BLOB NOT NULL)"
-    ),
-    "CREATE INDEX sample_by_end ON sample (source, end_ns)",
-    "CREATE TABLE source (name TEXT PRIMARY KEY, end_ns INTEGER NOT NULL) WITHOUT ROWID",
-    (
-        "CREATE TABLE product (row INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, subject TEXT NOT NULL,"
-        " time_ns INTEGER NOT NULL, revision INTEGER NOT NULL, topic TEXT NOT NULL, retained INTEGER NOT NULL,"
-        " published INTEGER NOT NULL DEFAULT 0, payload BLOB NOT NULL, UNIQUE (kind, subject, time_ns, revision))"
-    ),
-    "CREATE INDEX product_by_time ON product (kind, time_ns, subject, revision)",
-    "CREATE INDEX outbox ON product (row) WHERE published = 0",
-    "CREATE TABLE state (stage TEXT PRIMARY KEY, json TEXT NOT NULL) WITHOUT ROWID",
-)
-_JOURNAL_BYTES = 16 << 20
 
 # Products are kept for years: these step from one kind or subject to the next through the index, and never scan it.
 _KINDS = """
@@ -91,257 +62,11 @@ _LATEST = _SUBJECTS.format(
 )
 
 
-class _DamagedError(StoreError):
-    """The file is not a sound database."""
-
-
-@dataclass(frozen=True, slots=True)
-class _OpenFile:
-    """The two connections to a store, and the descriptor that holds its lock."""
-
-    writer: sqlite3.Connection
-    reader: sqlite3.Connection
-    lock: IO[bytes]
-
-    @classmethod
-    def open(cls, path: Path) -> _OpenFile:
-        lock = _lock(path)
-        writer: sqlite3.Connection | None = None
-        try:
-            try:
-                writer = _connect(path)
-            except _DamagedError as fault:
-                _set_aside(path, fault)
-                writer = _connect(path)
-            with _translated(path):
-                reader = sqlite3.connect(
-                    f"{path.absolute().as_uri()}?mode=ro",
-                    uri=True,
-                    isolation_level=None,
-                    check_same_thread=False,
-                )
-        except BaseException:
-            if writer is not None:
-                writer.close()
-            lock.close()
-            raise
-        return cls(writer, reader, lock)
-
-    def close(self) -> None:
-        # The last connection to close checkpoints, which the read-only one cannot do.
-        self.reader.close()
-        self.writer.close()
-        self.lock.close()
-
-
-def _lock(path: Path) -> IO[bytes]:
-    """Create the directory and take the lock file, which the system frees when the process ends in whatever way."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = _beside(path, ".lock").open("ab")
-    except OSError as error:
-        raise StoreError(
-            f"{path}: cannot be written ({error.strerror}); give its directory to the user that runs the monitor,"
-            " or set store.path to another place"
-        ) from error
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        lock.close()
-        raise StoreError(
-            f"{path}: is in use by another process; stop that one, or give each instance its own store.path"
-        ) from error
-    return lock
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    with _translated(path):
-        connection = sqlite3.connect(path, timeout=5.0, isolation_level=None, check_same_thread=False)
-        try:
-            _prepare(connection, path)
-        except BaseException:
-            connection.close()
-            raise
-    return connection
-
-
-def _prepare(connection: sqlite3.Connection, path: Path) -> None:
-    """Set the connection up; check what is in the file, or lay it out when it is empty."""
-    connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("PRAGMA secure_delete = OFF")
-    connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # only takes before the first table
-    connection.execute(f"PRAGMA journal_size_limit = {_JOURNAL_BYTES}")
-    statements = {sql for (sql,) in connection.execute("SELECT sql FROM sqlite_master")}
-    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
-    if statements or version:
-        _check(connection, path, statements, version)
-    mode: str = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
-    if mode != "wal":
-        raise StoreError(f"{path}: cannot be used in WAL mode; set store.path to a place on a local disk")
-    if not statements:
-        connection.execute("BEGIN IMMEDIATE")
-        for statement in _SCHEMA:
-            connection.execute(statement)
-        connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
-        connection.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
-        connection.execute("COMMIT")
-
-
-def _check(connection: sqlite3.Connection, path: Path, statements: set[str], version: int) -> None:
-    if connection.execute("PRAGMA application_id").fetchone()[0] != _APPLICATION_ID:
-        raise StoreError(f"{path}: is a database of another program; set store.path to another place")
-    if version != _SCHEMA_VERSION:
-        raise StoreError(
-            f"{path}: has schema version {version}, this program writes {_SCHEMA_VERSION};"
-            " run the version that wrote it, or set store.path to another place"
-        )
-    verdict: str = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-    if verdict != "ok":
-        raise _DamagedError(f"{path}: {verdict}")
-    if not statements.issuperset(_SCHEMA):
-        raise _DamagedError(f"{path}: its tables are not those of schema version {_SCHEMA_VERSION}")
-
-
-def _set_aside(path: Path, fault: StoreError) -> None:
-    """Keep a damaged file and its log beside, for whoever wants to rescue something, and say so."""
-    kept = _beside(path, f".corrupt-{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}")
-    try:
-        for suffix in ("-wal", "-shm", ""):
-            name = _beside(path, suffix)
-            if name.exists():
-                name.rename(_beside(kept, suffix))
-    except OSError as error:
-        raise StoreError(
-            f"{path}: is damaged and cannot be set aside ({error.strerror}); move it away"
-        ) from error
-    logger.error(
-        "store %s is damaged (%s): kept as %s, and a fresh one is begun;"
-        " samples and unpublished products in it are not read again",
-        path,
-        fault,
-        kept,
-    )
-
-
-def _beside(path: Path, suffix: str) -> Path:
-    return path.with_name(path.name + suffix)
-
-
-_ADVICE = {
-    sqlite3.SQLITE_FULL: "the disk is full; free space there, or lower store.retention_h",
-    sqlite3.SQLITE_READONLY: "cannot be written; give the file and its directory to the user that runs the monitor",
-    sqlite3.SQLITE_CANTOPEN: "cannot be opened; give the file and its directory to the user that runs the monitor,"
-    " or set store.path to another place",
-    sqlite3.SQLITE_BUSY: "is held by another program; close what has it open",
-    sqlite3.SQLITE_IOERR: "cannot be read or written; check the disk",
-    sqlite3.SQLITE_CORRUPT: "is damaged; restart, and it is set aside and a fresh one begun",
-    sqlite3.SQLITE_NOTADB: "is no database; restart, and it is set aside and a fresh one begun",
-}
-
-
-@contextmanager
-def _translated(path: Path) -> Iterator[None]:
-    """Turn what SQLite raises into `StoreError`: a line for the operator, with what to do."""
-    try:
-        yield
-    except sqlite3.Error as error:
-        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        advice = _ADVICE.get(code, "the store failed")
-        kind = _DamagedError if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) else StoreError
-        raise kind(f"{path}: {advice} ({error})") from error
-    except (OverflowError, UnicodeError) as error:
-        raise StoreError(f"{path}: cannot hold a value ({error})") from error
-
-
-def coalesce(blocks: Sequence[SampleBlock]) -> list[SampleBlock]:
-    """Join blocks that follow on each other, so that live singles do not cost a row each.
-
-    A block is only ever joined to the last one of its source, and only when it begins where that one ends: laid over
-    each other in order, the result gives the same samples as the input (what comes later wins). Empty blocks vanish.
-    """
-    runs: list[list[SampleBlock]] = []
-    last: dict[str, list[SampleBlock]] = {}
-    sizes: dict[str, int] = {}
-    for block in blocks:
-        if not block.count:
-            continue
-        run = last.get(block.source)
-        size = sizes.get(block.source, 0) + block.values.size
-        if run is not None and size <= _ROW_VALUES and _follows(run[-1], block):
-            run.append(block)
-        else:
-            run = [block]
-            size = block.values.size
-            runs.append(run)
-        last[block.source], sizes[block.source] = run, size
-    return [
-        run[0] if len(run) == 1 else replace(run[0], values=np.concatenate([b.values for b in run], axis=1))
-        for run in runs
-    ]
-
-
-def _follows(before: SampleBlock, block: SampleBlock) -> bool:
-    return before.end_ns == block.t0_ns and _series(before) == _series(block)
-
-
-def _series(block: SampleBlock) -> tuple[object, ...]:
-    return (block.domain, block.components, block.step_ns, block.level, block.sensor, block.frame)
-
-
-def _sample_row(block: SampleBlock) -> tuple[object, ...]:
-    if block.step_ns <= 0 or block.values.shape[0] != len(block.components):
-        raise StoreError(
-            f"samples of {block.source} cannot be stored: {len(block.components)} components in an array of shape"
-            f" {block.values.shape} with a step of {block.step_ns} ns"
-        )
-    data = np.ascontiguousarray(block.values, dtype="<f8").tobytes()
-    components = json.dumps(block.components)
-    head = (block.source, block.domain.value, components, block.t0_ns, block.end_ns, block.step_ns)
-    return (*head, block.level, block.sensor, block.frame, data)
-
-
-def _require_same(connection: sqlite3.Connection, product: Product, payload: bytes) -> None:
-    """Raise when the product that is stored under this id has other content (`published` is none)."""
-    key = (product.kind, product.subject, product.time_ns, product.revision)
-    stored: bytes = connection.execute(
-        "SELECT payload FROM product WHERE kind = ? AND subject = ? AND time_ns = ? AND revision = ?", key
-    ).fetchone()[0]
-    if stored != payload and _content(stored) != _content(payload):
-        raise StoreError(
-            f"{product.topic} of {iso_time(product.time_ns)}, revision {product.revision}:"
-            " published twice with different content under one id; a new content needs a higher revision"
-        )
-
-
-def _content(payload: bytes) -> Json:
-    try:
-        document = json.loads(payload)
-    except ValueError:
-        return payload
-    if isinstance(document, dict):
-        document.pop("published", None)
-    return document
-
-
-@dataclass(frozen=True, slots=True)
-class OutboxRow:
-    """A product that waits for the broker: `row` is what `mark_published` takes, `topic` is below the output root."""
-
-    row: int
-    topic: str
-    payload: bytes
-    retained: bool
-    kind: str
-    subject: str
-    time_ns: int
-    revision: int
-
-
 class Store:
     """Samples, products and stage states in one file. Made by `Store.open`; use as a context manager or `close` it."""
 
     def __init__(
-        self, path: Path, files: _OpenFile, *, retention_ns: int, product_retention_ns: int | None
+        self, path: Path, files: OpenFile, *, retention_ns: int, product_retention_ns: int | None
     ) -> None:
         self.path = path
         self._files = files
@@ -373,7 +98,7 @@ class Store:
         StoreError
             The place cannot be written, another process uses the file, or it is not a store of this version.
         """
-        files = _OpenFile.open(path)
+        files = OpenFile.open(path)
         try:
             return cls(path, files, retention_ns=retention_ns, product_retention_ns=product_retention_ns)
         except BaseException:
@@ -408,7 +133,7 @@ class Store:
         StoreError
             The blocks cannot be stored (disk full, a malformed block); then none of them is.
         """
-        rows = [_sample_row(block) for block in coalesce(blocks)]
+        rows = [sample_row(block) for block in coalesce(blocks)]
         ends: dict[str, int] = {}
         for block in blocks:
             if block.count:
@@ -419,8 +144,7 @@ class Store:
         with self._transaction() as connection:
             for row in rows:
                 inserted = connection.execute(
-                    "INSERT INTO sample (source, domain, components, t0_ns, end_ns, step_ns, level, sensor, frame, data)"
-                    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    f"INSERT INTO sample ({SAMPLE_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 (constants)
                     row,
                 )
                 last_row = inserted.lastrowid or last_row
@@ -459,7 +183,7 @@ class Store:
                     ),
                 )
                 if inserted.rowcount == 0:
-                    _require_same(connection, product, payload)
+                    require_same(connection, product, payload)
             connection.executemany(
                 "INSERT INTO state (stage, json) VALUES (?, ?) ON CONFLICT (stage) DO UPDATE SET json = excluded.json",
                 states.items(),
@@ -489,7 +213,7 @@ class Store:
             products = self._doomed_products(connection)
             connection.executemany("DELETE FROM sample WHERE row = ?", samples)
             connection.executemany("DELETE FROM product WHERE row = ?", products)
-        with self._writer_lock, _translated(self.path):
+        with self._writer_lock, translated(self.path):
             free: int = self._files.writer.execute("PRAGMA freelist_count").fetchone()[0]
             excess = min(free - _FREE_PAGES_KEPT, _FREE_PAGES_GIVEN_BACK)
             if excess > 0:
@@ -527,7 +251,7 @@ class Store:
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._writer_lock, _translated(self.path):
+        with self._writer_lock, translated(self.path):
             connection = self._files.writer
             connection.execute("BEGIN IMMEDIATE")
             try:
@@ -543,7 +267,7 @@ class Store:
 
     def _read_all(self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> list[Any]:
         # Read to the end at once: an open cursor would keep the WAL from being checkpointed.
-        with self._reader_lock, _translated(self.path):
+        with self._reader_lock, translated(self.path):
             return self._files.reader.execute(sql, parameters).fetchall()
 
     def outbox(self, limit: int) -> list[OutboxRow]:
@@ -588,7 +312,7 @@ class Store:
         condition = "" if source is None else "AND source = :source"
         sql = (
             # Scanned by row: rows come in about the order of time, so that the scan begins near what is wanted.
-            f"SELECT {_SAMPLE_COLUMNS} FROM sample NOT INDEXED WHERE row > :row AND row <= :last"  # noqa: S608 (constants)
+            f"SELECT row, {SAMPLE_COLUMNS} FROM sample NOT INDEXED WHERE row > :row AND row <= :last"  # noqa: S608 (constants)
             f" AND end_ns > :start {condition} ORDER BY row LIMIT {_PAGE_ROWS}"
         )
         while row < last:
@@ -614,7 +338,7 @@ class Store:
     def _page(self, sql: str, parameters: Mapping[str, Any]) -> list[Any]:
         page: list[Any] = []
         size = 0
-        with self._reader_lock, _translated(self.path):
+        with self._reader_lock, translated(self.path):
             cursor = self._files.reader.execute(sql, parameters)
             try:
                 for stored in cursor:
@@ -627,14 +351,10 @@ class Store:
         return page
 
     def _block(self, stored: Sequence[Any]) -> SampleBlock | None:
-        row, source, domain, components, t0_ns, end_ns, step_ns, level, sensor, frame, data = stored
+        row, source, *_ = stored
         try:
-            names = tuple(str(name) for name in json.loads(components))
-            values = np.frombuffer(data, dtype="<f8").reshape(len(names), -1).astype(np.float64)
-            if t0_ns + values.shape[1] * step_ns != end_ns:
-                raise ValueError(f"{values.shape[1]} samples do not reach its end {iso_time(end_ns)}")
-            return SampleBlock(source, names, t0_ns, step_ns, values, Domain(domain), level, sensor, frame)
-        except (ValueError, TypeError) as error:
+            return stored_block(stored[1:])
+        except ValueError as error:
             logger.error(
                 "store %s: row %s of source %s is damaged and left out: %s", self.path, row, source, error
             )
@@ -708,7 +428,7 @@ class Store:
     def size_bytes(self) -> int:
         """Return the size of the file and its write-ahead log."""
         size = 0
-        for name in (self.path, _beside(self.path, "-wal")):
+        for name in (self.path, beside(self.path, "-wal")):
             if name.exists():
                 size += name.stat().st_size
         return size
