@@ -38,6 +38,8 @@ log = logging.getLogger(__name__)
 IN_FLIGHT: Final = 200
 """Publications that may wait for the broker's acknowledgement."""
 PUBLISH_TIMEOUT_S: Final = 60.0
+LONGEST_PIECE_S: Final = 600.0
+"""However patient the windows are: a message must stay below the size that decoders take."""
 
 _EXPECTED_URL: Final = "write mqtt://HOST[:PORT] or mqtts://HOST[:PORT]"
 _PORTS: Final = {"mqtt": 1883, "mqtts": 8883}
@@ -89,7 +91,7 @@ async def replay(
     speed : float or None
         Times real time; None is as fast as the broker takes it.
     lateness_s : float
-        What the windows wait for late data; a piece lasts half of it.
+        What the windows wait for late data; a piece lasts half of it, and ten minutes at most.
     root : str
         Topics are `<root>/in/mag/<STATION>` and `<root>/in/craft/<ID>`.
     yes : bool
@@ -125,7 +127,7 @@ async def replay(
     series = [carried for one in archives if (carried := _native_part(one)) is not None]
     if not series:
         raise ArchiveError(", ".join(map(str, specs)), "holds nothing that a native message carries")
-    piece_ns = max(1, int(lateness_s * SECOND_NS / 2))
+    piece_ns = max(1, int(min(lateness_s / 2, LONGEST_PIECE_S) * SECOND_NS))
     client = _client(broker, username, password, ca_file)
     loop = asyncio.get_running_loop()
     started_s = loop.time()
@@ -155,7 +157,8 @@ async def _publish(
             if speed is not None:
                 # A live message comes when its last sample has been measured.
                 await _until(started_s + (block.end_ns - first_ns) / SECOND_NS / speed)
-            if len(under_way) >= IN_FLIGHT:
+            # What has ended is taken at once: in a slow replay too a failure must show when it happens.
+            while under_way and (under_way[0].done() or len(under_way) >= IN_FLIGHT):
                 await under_way.popleft()
             # The loop runs tasks in the order of their making, so the messages leave in the order of time.
             under_way.append(asyncio.create_task(_send(client, block, root)))
@@ -257,7 +260,7 @@ def _parse_url(url: str) -> _Broker:
 
 def _shown(parts: SplitResult) -> str:
     """The URL without user and password."""
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 def _is_loopback(host: str) -> bool:
