@@ -213,7 +213,7 @@ def _client(
             context = tls_context(None if ca_file is None else str(ca_file), None, None)
         except OSError as error:
             raise MonitorError(f"{ca_file} cannot be used as the authority of the broker: {error}") from None
-    return aiomqtt.Client(
+    client = aiomqtt.Client(
         broker.host,
         broker.port,
         username=username,
@@ -225,6 +225,9 @@ def _client(
         tls_context=context,
         max_inflight_messages=IN_FLIGHT,
     )
+    # aiomqtt warns of each publication beyond ten under way; here that is the plan.
+    client.pending_calls_threshold = IN_FLIGHT
+    return client
 
 
 def _native_part(series: SourceSeries) -> SourceSeries | None:
