@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from typing import Protocol
 
 from monitor.config import Config
 from monitor.science.conditioning import ConditioningParameters
@@ -20,6 +21,13 @@ from monitor.types import SECOND_NS, Json, Product, ResonanceBatch, SampleBlock,
 
 Watch = Callable[[str], AbstractContextManager[object]]
 """Called with a stage's name around each of its turns: whoever owns a clock can time it."""
+
+
+class _Keeper(Protocol):
+    """A stage that keeps state."""
+
+    def snapshot(self) -> Json: ...
+    def restore(self, state: Json) -> None: ...
 
 
 class Pipeline:
@@ -53,6 +61,12 @@ class Pipeline:
             windows.cadence_ns, windows.lateness_ns, windows.span_ns, spectra=config.outputs.spectra
         )
         self._health = HealthStage(pairs_of, windows.lateness_ns, windows.cadence_ns)
+        self._keepers: dict[str, _Keeper] = {
+            "admission": self._admission,
+            "window": self._window,
+            "product": self._product,
+            "health": self._health,
+        }
 
     @property
     def lookback_ns(self) -> int:
@@ -99,22 +113,11 @@ class Pipeline:
 
     def snapshot(self) -> dict[str, Json]:
         """State of every stage that keeps one, by stage."""
-        return {
-            "admission": self._admission.snapshot(),
-            "window": self._window.snapshot(),
-            "product": self._product.snapshot(),
-            "health": self._health.snapshot(),
-        }
+        return {name: stage.snapshot() for name, stage in self._keepers.items()}
 
     def restore(self, states: Mapping[str, Json]) -> None:
         """Take up what `snapshot` gave; ValueError where a stage cannot read its state."""
-        stages = {
-            "admission": self._admission,
-            "window": self._window,
-            "product": self._product,
-            "health": self._health,
-        }
-        for name, stage in stages.items():
+        for name, stage in self._keepers.items():
             if name in states:
                 stage.restore(states[name])
 

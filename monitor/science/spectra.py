@@ -13,7 +13,7 @@ from scipy import fft
 from monitor.types import BoolArray, ComplexArray, FloatArray, IntArray, RealArray
 
 _STATION_BLOCK = 16
-_PAIR_BLOCK = 64
+_PAIR_BLOCK = 32
 NYQUIST_SHARE = 0.8
 """Bins above this share of the Nyquist frequency are masked: there the anti-alias filters differ."""
 
@@ -58,7 +58,8 @@ def smoothing_for_frequency(expected_Hz: FloatArray, length_s: float, default_bi
     A boxcar wider than a quarter of the frequency biases the peak (10 % at 4 mHz for 11 bins), so it is
     narrowed to that, but not below three bins. NaN (nothing is expected) keeps the default.
     """
-    widest = np.floor(0.25 * np.nan_to_num(expected_Hz, nan=np.inf, posinf=1e3) * length_s)
+    expected = np.where(np.isfinite(expected_Hz), expected_Hz, 1.0)
+    widest = np.floor(0.25 * expected * length_s)
     odd = 2 * ((widest - 1) // 2) + 1
     bins: IntArray = np.clip(odd, min(3, default_bins), default_bins).astype(np.int64)
     return bins
@@ -130,34 +131,35 @@ def cross_spectra(
     cross_phase_rad, amplitude_ratio, coherence : ndarray, shape (p, f)
         phase(E) − phase(P) in (−π, π]; A(E)/A(P); magnitude-squared coherence. NaN where there is no power.
     """
-    pairs, real = station_index.shape[0], spectra.real.dtype
-    phase = np.empty((pairs, bins.size), dtype=real)
-    ratio, coherence = np.empty_like(phase), np.empty_like(phase)
+    pairs, count, real = station_index.shape[0], bins.size, spectra.real.dtype
+    stations = spectra.shape[0]
+    if pairs and not 0 <= station_index.min() <= station_index.max() < stations:
+        raise IndexError(f"station_index names a row beyond the {stations} stations of the spectra")
+    widest = int(smoothing_bins.max(initial=1))
+    parts = _parts(spectra, int(bins[0]) - widest // 2, count + widest - 1)
+    ramp = np.zeros(pairs, dtype=real) if ramp_s is None else ramp_s.astype(real)
+    turn_Hz = (2.0 * np.pi / length_s * bins).astype(real)
+    # Kept through all blocks: fresh memory costs more than the arithmetic on it.
+    scratch = np.empty((4, 2 * _PAIR_BLOCK * parts.shape[2]), dtype=real)
+    found = np.empty((3, pairs, count), dtype=real)
+    order = np.argsort(smoothing_bins, kind="stable")
+    done = 0
     for width in np.unique(smoothing_bins).tolist():
-        chosen = np.flatnonzero(smoothing_bins == width)
-        half = width // 2
-        first, last = int(bins[0]) - half, int(bins[-1]) + half
-        pad = max(0, 1 - first)  # the smoothing never takes in bin 0
-        wanted = spectra[:, first + pad : last + 1]
-        power = np.square(wanted.real) + np.square(wanted.imag)
-        smooth_power = _boxcar(_padded(power, pad), width)
-        for start in range(0, chosen.size, _PAIR_BLOCK):
-            rows = chosen[start : start + _PAIR_BLOCK]
-            pole, equator = station_index[rows, 0], station_index[rows, 1]
-            cross = _boxcar(_padded(np.conj(wanted[pole]) * wanted[equator], pad), width)
-            pp, ee = smooth_power[pole], smooth_power[equator]
-            with np.errstate(divide="ignore", invalid="ignore"):
-                phase[rows] = np.arctan2(cross.imag, cross.real)
-                ratio[rows] = np.sqrt(ee / pp)
-                coherence[rows] = (np.square(cross.real) + np.square(cross.imag)) / (pp * ee)
-    if ramp_s is not None and np.any(ramp_s != 0.0):
-        turned = phase + 2.0 * np.pi * np.outer(ramp_s, bins / length_s)
-        phase = np.angle(np.exp(1j * turned)).astype(real)
-    silent = ~np.isfinite(coherence) | ~np.isfinite(ratio)
-    if silent.any():
-        for array in (phase, ratio, coherence):
-            array[silent] = np.nan
-    return phase, ratio, coherence
+        amplitude = _amplitudes(parts, width, count, scratch)
+        end = done + int(np.count_nonzero(smoothing_bins == width))
+        for start in range(done, end, _PAIR_BLOCK):
+            rows = slice(start, min(start + _PAIR_BLOCK, end))
+            index = station_index[order[rows]]
+            cross = _smoothed_products(parts, index, width, count, scratch)
+            _observables(cross, amplitude, index, scratch, found[:, rows])
+            delays = ramp[order[rows]]
+            if delays.any():
+                _turn(found[0, rows], np.multiply.outer(delays, turn_Hz))
+        done = end
+    if smoothing_bins.min(initial=widest) == widest:
+        return found[0], found[1], found[2]
+    back = np.argsort(order)
+    return found[0][back], found[1][back], found[2][back]
 
 
 def above_nyquist_share(frequency_Hz: FloatArray, step_s: float) -> BoolArray:
@@ -166,28 +168,105 @@ def above_nyquist_share(frequency_Hz: FloatArray, step_s: float) -> BoolArray:
     return masked
 
 
-def _padded(array: ComplexArray | RealArray, pad: int) -> ComplexArray | RealArray:
-    if not pad:
-        return array
-    zeros = np.zeros((array.shape[0], pad), dtype=array.dtype)
-    padded: ComplexArray | RealArray = np.concatenate([zeros, array], axis=1)
-    return padded
+def _parts(spectra: ComplexArray, first_bin: int, columns: int) -> RealArray:
+    """Real and imaginary parts of so many bins from `first_bin`, shape (2, s, columns).
+
+    Apart they take plain real arithmetic, which is exact in every lane: a complex product may round otherwise at
+    the end of a block, and a pair would depend on its company. Bins below 1 are zero: no smoothing takes in bin 0.
+    """
+    below = max(0, 1 - first_bin)
+    wanted = spectra[:, first_bin + below : first_bin + columns]
+    parts = np.zeros((2, spectra.shape[0], columns), dtype=spectra.real.dtype)
+    parts[0, :, below:], parts[1, :, below:] = wanted.real, wanted.imag
+    return parts
 
 
-def _boxcar(array: ComplexArray | RealArray, width: int) -> ComplexArray | RealArray:
-    """Running sum over `width` columns by doubling: fewer passes than `width`, no cancellation."""
-    size = array.shape[1] - width + 1
-    total: ComplexArray | RealArray | None = None
-    doubled, span, offset = array, 1, 0
-    remaining = width
-    while remaining:
-        if remaining & 1:
-            part = doubled[:, offset : offset + size]
-            total = part.copy() if total is None else np.add(total, part, out=total)
+def _amplitudes(parts: RealArray, width: int, count: int, scratch: RealArray) -> RealArray:
+    """Root of each station's smoothed power at the wanted bins, shape (s, count)."""
+    stations, columns = parts.shape[1:]
+    amplitude = np.empty((stations, count), dtype=parts.dtype)
+    for start in range(0, stations, _PAIR_BLOCK):
+        block = parts[:, start : start + _PAIR_BLOCK]
+        size = block.shape[1] * columns
+        squares, power = scratch[0, : 2 * size].reshape(block.shape), scratch[1, :size]
+        np.square(block, out=squares)
+        np.add(squares[0], squares[1], out=power.reshape(block.shape[1:]))
+        smooth = _running_sums(power, width, scratch[0, :size], scratch[2, :size], scratch[3, :size])
+        wanted = _at_wanted(smooth.reshape(block.shape[1:]), width, count)
+        np.sqrt(wanted, out=amplitude[start : start + block.shape[1]])
+    return amplitude
+
+
+def _smoothed_products(
+    parts: RealArray, station_index: IntArray, width: int, count: int, scratch: RealArray
+) -> RealArray:
+    """Real and imaginary part of conj(P) E, smoothed, at the wanted bins, shape (2, p, count), inside `scratch`."""
+    shape = (2, station_index.shape[0], parts.shape[2])
+    flat = scratch[:, : shape[0] * shape[1] * shape[2]]
+    pole, equator, work, cross = (buffer.reshape(shape) for buffer in flat)
+    for part in (0, 1):
+        # The indices were checked: the default mode would go through one more copy.
+        np.take(parts[part], station_index[:, 0], axis=0, out=pole[part], mode="clip")
+        np.take(parts[part], station_index[:, 1], axis=0, out=equator[part], mode="clip")
+    np.multiply(pole, equator, out=work)
+    np.add(work[0], work[1], out=cross[0])
+    np.multiply(pole[0], equator[1], out=work[0])
+    np.multiply(pole[1], equator[0], out=work[1])
+    np.subtract(work[0], work[1], out=cross[1])
+    smooth = _running_sums(flat[3], width, flat[0], flat[2], flat[1])
+    return _at_wanted(smooth.reshape(shape), width, count)
+
+
+def _running_sums(
+    values: RealArray, width: int, spare: RealArray, other: RealArray, total: RealArray
+) -> RealArray:
+    """Sums of `width` (odd) neighbours from each element on, by doubling: few passes and no cancellation.
+
+    All arrays are flat and of one size; all but `values` are overwritten. Rows may stand behind each other: one
+    long pass is much faster than one a row, and the last width − 1 columns of a row mix it with the next.
+    """
+    if width == 1:
+        return values
+    size = values.size - width + 1
+    doubled, summed, span, offset = values, values[:size], 1, 1
+    while 2 * span <= width:
+        doubled = np.add(doubled[:-span], doubled[span:], out=spare[: doubled.size - span])
+        spare, other = other, spare
+        span *= 2
+        if width & span:
+            summed = np.add(summed, doubled[offset : offset + size], out=total[:size])
             offset += span
-        remaining >>= 1
-        if remaining:
-            doubled = doubled[:, :-span] + doubled[:, span:]
-            span *= 2
-    assert total is not None
     return total
+
+
+def _at_wanted(sums: RealArray, width: int, count: int) -> RealArray:
+    """The columns of running sums that are centred on the wanted bins."""
+    # The table was cut for the widest smoothing: a narrower one begins further in.
+    margin = (sums.shape[-1] - count + 1 - width) // 2
+    return sums[..., margin : margin + count]
+
+
+def _observables(
+    cross: RealArray, amplitude: RealArray, station_index: IntArray, scratch: RealArray, out: RealArray
+) -> None:
+    """Write cross-phase, amplitude ratio and coherence to `out`, shape (3, p, f); overwrites `cross`."""
+    phase, ratio, coherence = out
+    # The smoothed products are in one of the other two buffers.
+    pole, equator = (scratch[buffer, : phase.size].reshape(phase.shape) for buffer in (0, 2))
+    np.take(amplitude, station_index[:, 0], axis=0, out=pole, mode="clip")
+    np.take(amplitude, station_index[:, 1], axis=0, out=equator, mode="clip")
+    np.arctan2(cross[1], cross[0], out=phase)
+    np.square(cross, out=cross)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        np.divide(equator, pole, out=ratio)
+        np.square(np.multiply(equator, pole, out=pole), out=pole)
+        np.divide(np.add(cross[0], cross[1], out=equator), pole, out=coherence)
+        silent = ~np.isfinite(np.add(coherence, ratio, out=pole))
+    if silent.any():
+        out[:, silent] = np.nan
+
+
+def _turn(phase_rad: RealArray, angle_rad: RealArray) -> None:
+    """Add an angle in place and bring the phase back to (−π, π]."""
+    phase_rad += angle_rad
+    phase_rad -= 2.0 * np.pi * np.rint(phase_rad / (2.0 * np.pi))

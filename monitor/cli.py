@@ -1,0 +1,197 @@
+"""The command `geospace-monitor`: arguments in, exit codes out (0 done, 78 bad configuration, 1 anything else)."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO
+
+from monitor import __version__
+from monitor.config import Config, load_config, quick_config
+from monitor.errors import ConfigurationError, MonitorError
+
+EXIT_DONE, EXIT_FAILED, EXIT_CONFIGURATION = 0, 1, 78
+_DEFAULT_CONFIGS = (Path("config.yaml"), Path("/etc/geospace-monitor/config.yaml"))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
+    )
+    try:
+        return int(options.command(options))
+    except ConfigurationError as error:
+        print(error, file=sys.stderr)
+        return EXIT_CONFIGURATION
+    except MonitorError as error:
+        print(f"geospace-monitor: {error}", file=sys.stderr)
+        return EXIT_FAILED
+    except BrokenPipeError:
+        # Whoever read our output has gone (`| head`): nothing is left to say, also not at interpreter exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_FAILED
+    except OSError as error:
+        print(f"geospace-monitor: {error}", file=sys.stderr)
+        return EXIT_FAILED
+    except KeyboardInterrupt:
+        return EXIT_FAILED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="geospace-monitor", description="Real-time monitor of near-Earth plasma."
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    run = commands.add_parser("run", help="the daemon")
+    _add_config(run)
+    run.set_defaults(command=_run)
+
+    demo = commands.add_parser("demo", help="broker, simulated chain and daemon in one, labels as they come")
+    demo.add_argument(
+        "--for", dest="duration_s", type=_positive, metavar="SECONDS", help="stop after so many seconds"
+    )
+    demo.add_argument(
+        "--speed", type=_positive, default=600.0, metavar="N", help="times real time (default %(default)g)"
+    )
+    demo.set_defaults(command=_demo)
+
+    replay = commands.add_parser("replay", help="publish archive files as live messages")
+    replay.add_argument("files", nargs="+", metavar="FILE", help="FILE or CODE=FILE")
+    replay.add_argument("--to", required=True, metavar="URL", help="mqtt://HOST[:PORT]")
+    replay.add_argument(
+        "--speed", type=_speed, default=1.0, metavar="N|max", help="times real time, or max (default 1)"
+    )
+    replay.add_argument("--yes", action="store_true", help="publish to a broker that is not on this machine")
+    replay.add_argument("--username", metavar="NAME")
+    replay.add_argument("--password-file", type=Path, metavar="FILE")
+    _add_config(replay)
+    _add_quick(replay)
+    replay.set_defaults(command=_replay)
+
+    process = commands.add_parser(
+        "process", help="the pipeline offline: files in, one JSON object a line out"
+    )
+    process.add_argument("files", nargs="+", metavar="FILE", help="FILE or CODE=FILE")
+    process.add_argument("-o", "--output", default="-", metavar="OUT.jsonl", help="default: standard output")
+    _add_config(process)
+    _add_quick(process)
+    process.set_defaults(command=_process)
+
+    check = commands.add_parser("check-config", help="every fault of a configuration, with its place")
+    _add_config(check)
+    check.set_defaults(command=_check_config)
+    return parser
+
+
+def _add_config(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-c", "--config", type=Path, metavar="config.yaml")
+
+
+def _add_quick(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--pair", action="append", default=[], metavar="POLEWARD-EQUATORWARD[:L]")
+    parser.add_argument("--craft", action="append", default=[], metavar="ID")
+
+
+def _run(options: argparse.Namespace) -> int:
+    from monitor.daemon.runtime import Daemon  # what only some commands need is imported there
+
+    config = _configuration(options)
+    logging.getLogger().setLevel(config.log.level.upper())
+
+    async def run() -> None:
+        daemon = Daemon(config)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, daemon.stop)
+        await daemon.run()
+
+    asyncio.run(run())
+    return EXIT_DONE
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from monitor.demo import demo
+
+    logging.getLogger().setLevel(logging.WARNING)
+    asyncio.run(demo(options.speed, options.duration_s))
+    return EXIT_DONE
+
+
+def _replay(options: argparse.Namespace) -> int:
+    from monitor.jobs.replay import replay
+
+    config = _configuration(options) if options.config is not None else None
+    report = asyncio.run(
+        replay(
+            options.files,
+            to=options.to,
+            speed=options.speed,
+            lateness_s=120.0 if config is None else config.windows.lateness_s,
+            root="geospace/v1" if config is None else config.outputs.root,
+            yes=options.yes,
+            progress=sys.stderr.isatty(),
+            username=options.username,
+            password_file=options.password_file,
+        )
+    )
+    print(f"{report.messages} messages, {report.samples} samples in {report.seconds:.1f} s", file=sys.stderr)
+    return EXIT_DONE
+
+
+def _process(options: argparse.Namespace) -> int:
+    from monitor.jobs.process import process
+
+    config = _configuration(options)
+    with _output(options.output) as output:
+        report = process(options.files, config, output, progress=sys.stderr.isatty())
+    labels = ", ".join(f"{count} {label}" for label, count in sorted(report.labels.items())) or "none"
+    refused = "".join(f"; refused {count} samples: {reason}" for reason, count in report.refused.items())
+    print(f"{report.samples} samples; labels: {labels}{refused}", file=sys.stderr)
+    return EXIT_DONE
+
+
+def _check_config(options: argparse.Namespace) -> int:
+    config = _configuration(options)
+    print(f"{_config_path(options)}: good ({len(config.pair_list)} pairs, {len(config.craft)} spacecraft)")
+    return EXIT_DONE
+
+
+def _configuration(options: argparse.Namespace) -> Config:
+    """The configuration that the options ask for: `-c`, else `--pair` and `--craft`, else the usual file."""
+    quick = [*getattr(options, "pair", []), *getattr(options, "craft", [])]
+    if quick and options.config is not None:
+        raise MonitorError("give either -c or --pair and --craft, not both")
+    if quick:
+        return quick_config(options.pair, options.craft)
+    return load_config(_config_path(options))
+
+
+def _config_path(options: argparse.Namespace) -> Path:
+    if options.config is not None:
+        return Path(options.config)
+    return next((path for path in _DEFAULT_CONFIGS if path.exists()), _DEFAULT_CONFIGS[0])
+
+
+def _output(name: str) -> contextlib.AbstractContextManager[IO[bytes]]:
+    return contextlib.nullcontext(sys.stdout.buffer) if name == "-" else Path(name).open("wb")
+
+
+def _positive(text: str) -> float:
+    value = float(text)
+    if not 0.0 < value < 1e9:
+        raise argparse.ArgumentTypeError(f"must be a positive number, found {text}")
+    return value
+
+
+def _speed(text: str) -> float | None:
+    return None if text == "max" else _positive(text)
