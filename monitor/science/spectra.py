@@ -13,7 +13,7 @@ from scipy import fft
 from monitor.types import BoolArray, ComplexArray, FloatArray, IntArray, RealArray
 
 _STATION_BLOCK = 16
-_PAIR_BLOCK = 32
+_PAIR_BLOCK = 64
 NYQUIST_SHARE = 0.8
 """Bins above this share of the Nyquist frequency are masked: there the anti-alias filters differ."""
 
@@ -130,17 +130,25 @@ def cross_spectra(
     -------
     cross_phase_rad, amplitude_ratio, coherence : ndarray, shape (p, f)
         phase(E) − phase(P) in (−π, π]; A(E)/A(P); magnitude-squared coherence. NaN where there is no power.
+
+    Raises
+    ------
+    IndexError, ValueError
+        `station_index` names a row that is not there; a smoothing width is even.
     """
     pairs, count, real = station_index.shape[0], bins.size, spectra.real.dtype
     stations = spectra.shape[0]
     if pairs and not 0 <= station_index.min() <= station_index.max() < stations:
         raise IndexError(f"station_index names a row beyond the {stations} stations of the spectra")
+    if (smoothing_bins % 2 == 0).any():
+        raise ValueError(f"smoothing_bins must be odd, found {smoothing_bins[smoothing_bins % 2 == 0][0]}")
     widest = int(smoothing_bins.max(initial=1))
     parts = _parts(spectra, int(bins[0]) - widest // 2, count + widest - 1)
     ramp = np.zeros(pairs, dtype=real) if ramp_s is None else ramp_s.astype(real)
     turn_Hz = (2.0 * np.pi / length_s * bins).astype(real)
     # Kept through all blocks: fresh memory costs more than the arithmetic on it.
-    scratch = np.empty((4, 2 * _PAIR_BLOCK * parts.shape[2]), dtype=real)
+    block = min(_PAIR_BLOCK, max(pairs, stations))
+    scratch = np.empty((4, 2 * block * parts.shape[2]), dtype=real)
     found = np.empty((3, pairs, count), dtype=real)
     order = np.argsort(smoothing_bins, kind="stable")
     done = 0
