@@ -1,0 +1,174 @@
+"""The demonstration: broker, simulated EMMA chain and daemon in one process tree on a bare machine.
+
+Everything is real but the field: a broker (Mosquitto where it is installed), messages, the daemon with its store and
+its HTTP server. The chain is simulated (`science.synthetic.ground`) from a time a few days ago and runs faster than
+the clock until it has caught up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import aiomqtt
+from tqdm import tqdm
+
+from monitor.config import Config
+from monitor.daemon.runtime import Daemon
+from monitor.decoders.native import native_payload, native_topic
+from monitor.io.broker import LocalBroker
+from monitor.science.synthetic.ground import GroundSimulator
+from monitor.science.synthetic.scenario import storm_scenario
+from monitor.stations import load_station_table
+from monitor.types import SECOND_NS, Json, Product, iso_time
+
+_HOUR_NS = 3600 * SECOND_NS
+_DAY_NS = 24 * _HOUR_NS
+_PIECE_NS = 60 * SECOND_NS
+_STATIONS = ("MUO", "PEL", "OUJ", "HAN", "NUR", "TAR", "BRZ", "SUW")
+_PAIRS = tuple(f"{poleward}-{equatorward}" for poleward, equatorward in zip(_STATIONS, _STATIONS[1:], strict=False))
+# The waves begin in the morning; two hours later the first whole window is there.
+_BEGIN_HOUR = 4
+_DAYS_BACK = 4
+_SEED = 7
+_ROOT = "geospace/v1"
+_IN_FLIGHT = 64
+_HEAD = f"{'window end (UT)':<20} {'pair':<8} {'L':>5}  {'label':<7} {'mHz':>6} {'90 %':>13} {'phase':>6} {'coh':>5}  flags"
+
+
+async def demo(speed: float, duration_s: float | None, write: Callable[[str], None] = tqdm.write) -> None:
+    """Run the demonstration until Ctrl-C, or for a while.
+
+    Parameters
+    ----------
+    speed : float
+        Times real time.
+    duration_s : float or None
+        Seconds to run; None runs until it is interrupted.
+    write : callable
+        Takes the lines that are shown.
+    """
+    loop, stop = asyncio.get_running_loop(), asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    with tempfile.TemporaryDirectory(prefix="geospace-monitor-demo-") as directory:
+        async with LocalBroker(Path(directory)) as broker:
+            printed = _Lines(write)
+            ready: asyncio.Future[str] = loop.create_future()
+            daemon = Daemon(
+                _config(broker, Path(directory)),
+                on_product=lambda product: loop.call_soon_threadsafe(printed.show, product),
+                on_ready=ready.set_result,
+            )
+            running = asyncio.create_task(daemon.run(), name="daemon")
+            await asyncio.wait([running, ready], return_when=asyncio.FIRST_COMPLETED)
+            if running.done():
+                running.result()
+            write(f"broker  {broker.url} ({broker.kind})")
+            write(f"address {ready.result()}  (/api/status /metrics /readyz)")
+            write(f"chain   {' '.join(_STATIONS)}, simulated, {speed:g} times real time; Ctrl-C ends\n")
+            write(_HEAD)
+            feeding = asyncio.create_task(_feed(broker, speed), name="chain")
+            stopped = asyncio.create_task(stop.wait(), name="stop")
+            tasks = [running, feeding, stopped]
+            await asyncio.wait(tasks, timeout=duration_s, return_when=asyncio.FIRST_COMPLETED)
+            for task in (feeding, stopped):
+                task.cancel()
+            fed, _ = await asyncio.gather(feeding, stopped, return_exceptions=True)
+            daemon.stop()
+            await running
+            if isinstance(fed, Exception):
+                raise fed
+            write(f"\n{printed.count} labels; stopped cleanly")
+
+
+def _config(broker: LocalBroker, directory: Path) -> Config:
+    """What the demo runs on: its own broker, client id, port and store; the rest as `config.yaml` has it."""
+    mqtt = {"url": broker.url, "client_id": f"geospace-monitor-demo-{time.time_ns()}", "protocol": broker.protocol}
+    return Config.model_validate(
+        {
+            "mqtt": mqtt,
+            "inputs": [{"decoder": "native", "topic": f"{_ROOT}/in/#"}],
+            "pairs": list(_PAIRS),
+            "chains": {"emma": list(_PAIRS)},
+            "outputs": {"root": _ROOT},
+            "store": {"path": str(directory / "monitor.sqlite")},
+            "http": {"listen": "127.0.0.1:0"},
+        }
+    )
+
+
+async def _feed(broker: LocalBroker, speed: float) -> None:
+    """Publish the chain, a minute of samples a station at a time, until it is cancelled."""
+    table = load_station_table()
+    chain = [(code, float(table[code].l_shell or 0.0)) for code in _STATIONS]
+    begin = (time.time_ns() // _DAY_NS - _DAYS_BACK) * _DAY_NS + _BEGIN_HOUR * _HOUR_NS
+    simulator = GroundSimulator(replace(storm_scenario(begin, seed=_SEED), stations=chain))
+    started = time.monotonic()
+    async with _publisher(broker) as client:
+        with tqdm(
+            desc="simulated", unit="h", bar_format="{desc}: {n:.1f} h {postfix}", disable=not sys.stderr.isatty()
+        ) as bar:
+            now = begin
+            while True:
+                now = min(now + _PIECE_NS, time.time_ns() // _PIECE_NS * _PIECE_NS)
+                blocks = await asyncio.to_thread(simulator.blocks, now - _PIECE_NS, now)
+                for block in blocks:
+                    await client.publish(native_topic(block, _ROOT), native_payload(block), qos=1)
+                bar.set_postfix_str(iso_time(now), refresh=False)
+                bar.update(_PIECE_NS / _HOUR_NS)
+                due = started + (now - begin) / SECOND_NS / speed
+                caught_up = max(0.0, (now + _PIECE_NS - time.time_ns()) / SECOND_NS)
+                await asyncio.sleep(max(due - time.monotonic(), caught_up, 0.0))
+
+
+@asynccontextmanager
+async def _publisher(broker: LocalBroker) -> AsyncIterator[aiomqtt.Client]:
+    # The library warns of many publications under way; here that is the plan.
+    logging.getLogger("mqtt").setLevel(logging.ERROR)
+    async with aiomqtt.Client(
+        "127.0.0.1",
+        broker.port,
+        identifier="geospace-monitor-demo-chain",
+        max_queued_outgoing_messages=_IN_FLIGHT,
+    ) as client:
+        yield client
+
+
+class _Lines:
+    """Prints each label in one aligned line."""
+
+    def __init__(self, write: Callable[[str], None]) -> None:
+        self._write = write
+        self.count = 0
+
+    def show(self, product: Product) -> None:
+        if product.kind == "flr":
+            self.count += 1
+            self._write(label_line(product.body))
+
+
+def label_line(body: Json) -> str:
+    """One `flr` object in one line."""
+    physical, interval = body["physical"], body["frequency_interval_mHz"]
+    return (
+        f"{body['time']:<20} {body['pair']:<8} {_text(body['l_shell'], '.2f'):>5}  {body['label']:<7} "
+        f"{_text(body['frequency_mHz'], '.1f'):>6} "
+        f"{'-' if interval is None else f'{interval[0]:.1f} – {interval[1]:.1f}':>13} "
+        f"{_text(physical['cross_phase_deg'], '+.0f', '°'):>6} {_text(physical['coherence'], '.2f'):>5}  "
+        f"{' '.join(flag for flag in body['flags'] if flag != 'physical_only')}"
+    )
+
+
+def _text(value: float | None, form: str, unit: str = "") -> str:
+    return "-" if value is None else f"{value:{form}}{unit}"
+
+
