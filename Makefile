@@ -1,0 +1,54 @@
+# Everything starts here: `make run` shows the monitor at work, `make test` tests it; both set up what they need.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint bench clean tools
+
+help:
+	@echo "make run    set up, then show the whole path live: broker, simulated chain, labels (Ctrl-C ends)"
+	@echo "make test   set up, then run all tests"
+	@echo "make lint   set up, then ruff, mypy and the import contracts"
+	@echo "make bench  set up, then print the figures that the documentation quotes"
+	@echo "make clean  remove what was set up and built"
+
+run: $(VENV)/run.ready
+	@$(BIN)/geospace-monitor demo
+
+test: $(VENV)/test.ready tools
+	$(BIN)/pytest
+
+lint: $(VENV)/test.ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/test.ready tools
+	$(BIN)/python benchmarks/spectra.py
+	$(BIN)/python benchmarks/ingest.py
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find monitor plugins tests benchmarks -name __pycache__ -prune -exec rm -rf {} +
+
+# Programs that the tests talk to. They are installed where that can be done without a question; else the tests
+# that need them are skipped and say so.
+tools:
+	@deploy/install-tools.sh
+
+$(VENV)/run.ready: setup.cfg pyproject.toml | $(VENV)/python.ready
+	$(BIN)/pip install --quiet --editable '.[demo]'
+	@touch $@
+
+$(VENV)/test.ready: setup.cfg pyproject.toml | $(VENV)/python.ready
+	$(BIN)/pip install --quiet --editable '.[demo,test,dev,docs]'
+	@touch $@
+
+$(VENV)/python.ready:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "geospace-monitor needs Python 3.11 or newer; name one with: make PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade pip
+	@touch $@
