@@ -8,6 +8,7 @@ the clock until it has caught up.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import signal
 import sys
@@ -16,7 +17,9 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import aiomqtt
 from tqdm import tqdm
@@ -34,7 +37,7 @@ _HOUR_NS = 3600 * SECOND_NS
 _DAY_NS = 24 * _HOUR_NS
 _PIECE_NS = 60 * SECOND_NS
 _STATIONS = ("MUO", "PEL", "OUJ", "HAN", "NUR", "TAR", "BRZ", "SUW")
-_PAIRS = tuple(f"{poleward}-{equatorward}" for poleward, equatorward in zip(_STATIONS, _STATIONS[1:], strict=False))
+_PAIRS = tuple(f"{poleward}-{equatorward}" for poleward, equatorward in itertools.pairwise(_STATIONS))
 # The waves begin in the morning; two hours later the first whole window is there.
 _BEGIN_HOUR = 4
 _DAYS_BACK = 4
@@ -65,11 +68,12 @@ async def demo(speed: float, duration_s: float | None, write: Callable[[str], No
             ready: asyncio.Future[str] = loop.create_future()
             daemon = Daemon(
                 _config(broker, Path(directory)),
-                on_product=lambda product: loop.call_soon_threadsafe(printed.show, product),
+                on_product=partial(_hand_over, loop, printed),
                 on_ready=ready.set_result,
             )
             running = asyncio.create_task(daemon.run(), name="daemon")
-            await asyncio.wait([running, ready], return_when=asyncio.FIRST_COMPLETED)
+            waited: list[asyncio.Future[Any]] = [running, ready]
+            await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
             if running.done():
                 running.result()
             write(f"broker  {broker.url} ({broker.kind})")
@@ -90,9 +94,18 @@ async def demo(speed: float, duration_s: float | None, write: Callable[[str], No
             write(f"\n{printed.count} labels; stopped cleanly")
 
 
+def _hand_over(loop: asyncio.AbstractEventLoop, printed: _Lines, product: Product) -> None:
+    """From the daemon's worker thread to the loop."""
+    loop.call_soon_threadsafe(printed.show, product)
+
+
 def _config(broker: LocalBroker, directory: Path) -> Config:
     """What the demo runs on: its own broker, client id, port and store; the rest as `config.yaml` has it."""
-    mqtt = {"url": broker.url, "client_id": f"geospace-monitor-demo-{time.time_ns()}", "protocol": broker.protocol}
+    mqtt = {
+        "url": broker.url,
+        "client_id": f"geospace-monitor-demo-{time.time_ns()}",
+        "protocol": broker.protocol,
+    }
     return Config.model_validate(
         {
             "mqtt": mqtt,
@@ -115,7 +128,10 @@ async def _feed(broker: LocalBroker, speed: float) -> None:
     started = time.monotonic()
     async with _publisher(broker) as client:
         with tqdm(
-            desc="simulated", unit="h", bar_format="{desc}: {n:.1f} h {postfix}", disable=not sys.stderr.isatty()
+            desc="simulated",
+            unit="h",
+            bar_format="{desc}: {n:.1f} h {postfix}",
+            disable=not sys.stderr.isatty(),
         ) as bar:
             now = begin
             while True:
@@ -170,5 +186,3 @@ def label_line(body: Json) -> str:
 
 def _text(value: float | None, form: str, unit: str = "") -> str:
     return "-" if value is None else f"{value:{form}}{unit}"
-
-
