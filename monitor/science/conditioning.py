@@ -101,8 +101,8 @@ def condition(
 def decimate(values_nT: FloatArray, factor: int) -> FloatArray:
     """Bring a series to a step `factor` times longer with a zero-phase low-pass filter.
 
-    A symmetric FIR filter (Kaiser window, pass band to 0.8 of the new Nyquist frequency) is centred on
-    every kept sample, so no phase is shifted. It is normalised by the weights of the samples that are there;
+    A symmetric FIR filter (Kaiser window, pass band to 0.8 of the new Nyquist frequency, stop band from 1.2 of it,
+    which folds to 0.8) is centred on every kept sample, so no phase is shifted. It is normalised by the weights of the samples that are there;
     where less than half of the weight is there, the output is a gap. At the edges the filter is cut, which
     the taper of the spectra hides.
 
@@ -119,13 +119,13 @@ def decimate(values_nT: FloatArray, factor: int) -> FloatArray:
     """
     if factor == 1:
         return values_nT.copy()
-    taps = signal.firwin(20 * factor + 1, 0.9 / factor, window=("kaiser", 5.65))
+    taps = signal.firwin(24 * factor + 1, 1.0 / factor, window=("kaiser", 5.65))
     present = np.isfinite(values_nT)
     if not present.any():
         return np.full(values_nT.size // factor, np.nan)
     baseline = float(values_nT[present][0])
     filled = np.where(present, values_nT - baseline, 0.0)
-    half = 10 * factor
+    half = 12 * factor
     padded = np.pad(np.stack([filled, present.astype(np.float64)]), ((0, 0), (half, half)))
     filtered = signal.upfirdn(taps, padded, down=factor, axis=1)
     skip = 2 * half // factor
@@ -183,8 +183,8 @@ def _despike(series: FloatArray, threshold: float) -> int:
     spike = off > threshold * scale
     edges = np.flatnonzero(np.diff(np.concatenate(([0], spike.astype(np.int8), [0]))))
     for begin, end in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
-        # The deviation of one sample shows in its neighbours too.
-        if end - begin > _LONGEST_SPIKE + 2:
+        # The cubic spans two samples to either side: so far does the deviation of a spike show.
+        if end - begin > _LONGEST_SPIKE + 4:
             spike[begin:end] = False
     found = int(spike.sum())
     if found:
