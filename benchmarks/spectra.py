@@ -189,9 +189,6 @@ def compare_cost(batches: dict[int, WindowBatch], repetitions: int, reference_pa
     for name, seconds in typical.items():
         ratios = "".join(f"{seconds / typical[f'{stations} stations']:12.0f} ×" for stations in batches)
         print(f"  {name:<18}{seconds * 1e6:10.1f} µs{ratios if name in REFERENCES else ''}")
-    print(
-        f"  ({' and '.join(f'× {stations} stations' for stations in batches)}; tuned: differences, taper made once)"
-    )
     print("  * of first differences as ours, with the taper made once; below: where our time goes")
     breakdown(largest)
     return typical["csd + 2 welch"] / typical[f"{max(batches)} stations"] >= TARGET_RATIO
@@ -357,10 +354,12 @@ def main(arguments: list[str] | None = None) -> int:
     results[f"99th percentile of the loop's lag under {TARGET_LAG_S * 1e3:.0f} ms"] = measure_lag(
         burst_window, bursts
     )
+    if options.quick:
+        return 0
     print()
     for claim, met in results.items():
         print(f"{'met   ' if met else 'MISSED'}  {claim}")
-    return 0 if options.no_check or options.quick or all(results.values()) else 1
+    return 0 if options.no_check or all(results.values()) else 1
 
 
 if __name__ == "__main__":
