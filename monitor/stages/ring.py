@@ -32,6 +32,8 @@ class Ring:
 
         The span is empty (equal ends) where nothing changed.
         """
+        if values.size == 0:
+            return t0_ns, t0_ns, 0
         first = (t0_ns - self.phase_ns + self.step_ns // 2) // self.step_ns
         too_old = 0
         if self._end is None:

@@ -118,7 +118,7 @@ class WindowStage:
             return [*self._close_due(), *self._settle()]
         closed: list[WindowBatch] = []
         for block in items:
-            if block.domain is not Domain.GROUND or block.source not in self._stations:
+            if block.domain is not Domain.GROUND or block.source not in self._stations or not block.count:
                 continue
             for piece in _pieces(block, self._parameters.cadence_ns):
                 self._take(piece, silent=False)
