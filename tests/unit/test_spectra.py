@@ -66,7 +66,8 @@ def direct(pole: FloatArray, equator: FloatArray, width: int) -> tuple[FloatArra
     taper = np.hanning(COUNT - 1)
 
     def spectrum(x: FloatArray, y: FloatArray) -> ComplexArray:
-        _, cross = signal.csd(x, y, window=taper, nperseg=COUNT - 1, nfft=COUNT, detrend="constant")
+        # The stubs leave out that a window may be an array.
+        _, cross = signal.csd(x, y, window=taper, nperseg=COUNT - 1, nfft=COUNT, detrend="constant")  # type: ignore[call-overload]
         return np.asarray(cross, dtype=np.complex128)
 
     half = width // 2
@@ -76,8 +77,10 @@ def direct(pole: FloatArray, equator: FloatArray, width: int) -> tuple[FloatArra
         return np.array([values[max(0, k - half) : k + half + 1].sum() for k in BINS])
 
     cross = smooth(spectrum(p, e))
-    pp, ee = smooth(spectrum(p, p)).real, smooth(spectrum(e, e)).real
-    return np.angle(cross), np.sqrt(ee / pp), np.abs(cross) ** 2 / (pp * ee)
+    pp, ee = (np.abs(smooth(spectrum(x, x))).astype(np.float64) for x in (p, e))
+    coherence: FloatArray = np.abs(cross) ** 2 / (pp * ee)
+    phase: FloatArray = np.angle(cross).astype(np.float64)
+    return phase, np.sqrt(ee / pp), coherence
 
 
 class TestSigns:
