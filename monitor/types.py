@@ -73,7 +73,8 @@ class SampleBlock:
     t0_ns, step_ns : int
         Time of the first sample, and the step.
     values : ndarray, shape (c, n), float64
-        nT on the ground (D and I in degrees), the units of the native craft message in space; NaN is a gap.
+        nT on the ground, the units of the native craft message in space; NaN is a gap. D and I are angles in
+        degrees where they come as ImagMQTT; in the native format D is the variation towards magnetic east in nT.
     domain : Domain
     level : int
         Processing level; where two levels give the same sample, the higher wins (ImagMQTT 1–4, else 0).
