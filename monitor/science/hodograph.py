@@ -13,7 +13,7 @@ least square fitting technique for the determination of field line resonance fre
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
@@ -91,6 +91,10 @@ class HodographFit:
     dof: FloatArray
     phase_share: FloatArray
     ratio_share: FloatArray
+
+    def rows(self, chosen: IntArray) -> HodographFit:
+        """The same for some of the pairs."""
+        return HodographFit(*(getattr(self, field.name)[chosen] for field in fields(self)))
 
 
 def smoothed_model(

@@ -9,14 +9,14 @@ propagation and noise draw. A ramp through zero phase over a wide coherent band 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import lru_cache
 
 import numpy as np
 from scipy import stats
 
+from monitor.science.bank import Candidates, search
 from monitor.science.hodograph import HodographFit, Observation, fit, smoothed_model
 from monitor.science.spectra import independent_averages
-from monitor.science.timing import TimingOffset, timing_offset
+from monitor.science.timing import TimingOffset, timing_offset, without_ramp
 from monitor.types import BoolArray, FloatArray, IntArray, RealArray
 
 # Scatter of real spectra about any smooth model, beyond what their coherence explains. Local noise biases the
@@ -26,10 +26,10 @@ _RATIO_ERROR = 0.2
 # Smoothed bins repeat their neighbours: every third is enough.
 _STRIDE = 3
 _CHANCE = 0.01
-_BANK_WIDTHS = (0.06, 0.11, 0.2, 0.35, 0.6)
-_BANK_HALF_SPACINGS = (0.12, 0.25, 0.5, 0.9, 1.6)
-_BANK_STEP = 1.04
 _FEWEST_DATA = 8.0
+# χ² per datum up to which a ramp is straight.
+_STRAIGHT = 2.0
+_ROUNDS = 3
 _UNKNOWN_L_BAND_HZ = (2.0e-3, 80.0e-3)
 
 
@@ -72,6 +72,7 @@ class PhysicalEstimate:
     evidence : ndarray
         Fall of χ² from the straight lines to the model, in units of the scatter.
     timing : TimingOffset
+        The ramp of the whole coherent band, or of what an accepted resonance leaves over outside its peak.
     """
 
     accepted: BoolArray
@@ -132,36 +133,37 @@ def estimate(
     parameters : ResonanceParameters
     """
     observed = observe(frequency_Hz, cross_phase_rad, amplitude_ratio, coherence, smoothing_bins)
-    lowest, highest = search_band_Hz(l_shell)
-    candidate = _search(observed, lowest, highest)
-    turned = observed.rows(np.arange(l_shell.size), candidate.reversed)
-    fitted = fit(turned, candidate.resonance_Hz, candidate.width_Hz, candidate.half_spacing)
-    evidence = candidate.gain / np.maximum(1.0, fitted.chi2 / fitted.dof)
     gamma2 = np.nan_to_num(np.asarray(coherence[:, ::_STRIDE], dtype=np.float64))
-    peak_coherence = _mean_around(observed.frequency_Hz, gamma2, fitted.frequency_Hz, fitted.width_Hz)
-    accepted = _acceptable(fitted, candidate, evidence, peak_coherence, parameters)
-    accepted &= (fitted.frequency_Hz > 0.9 * lowest) & (fitted.frequency_Hz < 1.1 * highest)
+    band = search_band_Hz(l_shell)
+    found = _attempt(observed, gamma2, band, parameters)
     timing = timing_offset(observed)
-    offset = ~accepted & _is_offset(timing, parameters, sigmas=5.0, scatter=2.0)
-    if accepted.any():
-        # A resonance on top of a clock offset: the ramp shows in what the resonance leaves over.
-        rows = np.flatnonzero(accepted)
-        left = timing_offset(_without_model(observed.rows(rows), fitted, candidate.reversed, rows))
-        ramp = _is_offset(left, parameters, sigmas=8.0, scatter=1.5)
-        accepted[rows], offset[rows] = ~ramp, ramp
-    inside = (observed.frequency_Hz >= lowest[:, None]) & (observed.frequency_Hz <= highest[:, None])
+    offset = ~found.accepted & _is_offset(timing, parameters, sigmas=5.0)
+    wide = np.flatnonzero(~offset & (timing.bandwidth_Hz >= parameters.timing_bandwidth_Hz))
+    if wide.size:
+        behind = _offset_behind(
+            observed.rows(wide), gamma2[wide], (band[0][wide], band[1][wide]), timing.rows(wide), parameters
+        )
+        flagged = wide[behind.flagged]
+        offset[flagged] = True
+        timing = timing.replaced(flagged, behind.timing.rows(behind.flagged))
+    resonant = np.flatnonzero(found.accepted & ~offset)
+    if resonant.size:
+        # The phase of a resonance is no ramp: what it leaves over tells the clocks.
+        left = _without_model(observed.rows(resonant), found.fitted.rows(resonant), found.reversed[resonant])
+        timing = timing.replaced(resonant, timing_offset(left))
+    inside = (observed.frequency_Hz >= band[0][:, None]) & (observed.frequency_Hz <= band[1][:, None])
     inside &= np.isfinite(np.asarray(cross_phase_rad[:, ::_STRIDE]))
     coherent = ((observed.phase_weight > 0.0) & inside).sum(axis=1)
     return PhysicalEstimate(
-        accepted=accepted,
-        reversed=candidate.reversed,
+        accepted=found.accepted & ~offset,
+        reversed=found.reversed,
         offset=offset,
         incoherent=coherent < 0.5 * inside.sum(axis=1),
-        frequency_Hz=fitted.frequency_Hz,
-        sigma_Hz=fitted.sigma_Hz,
-        cross_phase_rad=np.where(candidate.reversed, -2.0, 2.0) * np.arctan(fitted.half_spacing),
-        coherence=peak_coherence,
-        evidence=evidence,
+        frequency_Hz=found.fitted.frequency_Hz,
+        sigma_Hz=found.fitted.sigma_Hz,
+        cross_phase_rad=np.where(found.reversed, -2.0, 2.0) * np.arctan(found.fitted.half_spacing),
+        coherence=found.coherence,
+        evidence=found.evidence,
         timing=timing,
     )
 
@@ -198,111 +200,36 @@ def observe(
 
 
 @dataclass(frozen=True, slots=True)
-class _Candidates:
-    """The best model of the bank for each pair (arrays of shape (p,))."""
+class _Attempt:
+    """The best resonance model of each pair, and whether it is one (arrays of shape (p,))."""
 
-    resonance_Hz: FloatArray
-    width_Hz: FloatArray
-    half_spacing: FloatArray
+    fitted: HodographFit
     reversed: BoolArray
-    gain: FloatArray
+    evidence: FloatArray
+    coherence: FloatArray
+    accepted: BoolArray
 
 
-@dataclass(frozen=True, slots=True)
-class _Templates:
-    """Models at one resonance frequency over the bins of its window (arrays of shape (t,) and (t, k))."""
-
-    resonance_Hz: float
-    bins: slice
-    width_Hz: FloatArray
-    half_spacing: FloatArray
-    phase_rad: FloatArray
-    log_ratio: FloatArray
-
-
-@lru_cache(maxsize=32)
-def _bank(first_Hz: float, spacing_Hz: float, count: int, smoothing_Hz: float) -> tuple[_Templates, ...]:
-    """All templates for one frequency grid and one smoothing."""
-    frequency: FloatArray = first_Hz + spacing_Hz * np.arange(count, dtype=np.float64)
-    widths, half_spacings = np.array(_BANK_WIDTHS), np.array(_BANK_HALF_SPACINGS)
-    width, spacing = np.repeat(widths, half_spacings.size), np.tile(half_spacings, widths.size)
-    bank = []
-    steps = int(np.log(frequency[-1] / frequency[0]) / np.log(_BANK_STEP))
-    for centre in (frequency[0] * _BANK_STEP ** np.arange(1, steps)).tolist():
-        inside = np.flatnonzero((frequency >= 0.5 * centre) & (frequency <= 2.0 * centre))
-        if inside.size < _FEWEST_DATA / 2:
-            continue
-        bins = slice(int(inside[0]), int(inside[-1]) + 1)
-        models = np.full(width.size, centre), width * centre, spacing, np.full(width.size, smoothing_Hz)
-        bank.append(_Templates(centre, bins, models[1], spacing, *smoothed_model(frequency[bins], *models)))
-    return tuple(bank)
-
-
-def _search(observed: Observation, lowest_Hz: FloatArray, highest_Hz: FloatArray) -> _Candidates:
-    """Hold the bank, upright and reversed, against every spectrum; keep what gains most over straight lines."""
-    pairs = lowest_Hz.size
-    best = _Candidates(
-        resonance_Hz=np.sqrt(lowest_Hz * highest_Hz),
-        width_Hz=0.2 * np.sqrt(lowest_Hz * highest_Hz),
-        half_spacing=np.full(pairs, 0.5),
-        reversed=np.zeros(pairs, dtype=np.bool_),
-        gain=np.full(pairs, -np.inf),
-    )
-    frequency = observed.frequency_Hz
-    spacing = float(frequency[1] - frequency[0])
-    for smoothing in np.unique(observed.smoothing_Hz).tolist():
-        same = np.flatnonzero(observed.smoothing_Hz == smoothing)
-        for templates in _bank(float(frequency[0]), spacing, frequency.size, smoothing):
-            wanted = (lowest_Hz[same] <= templates.resonance_Hz) & (
-                templates.resonance_Hz <= highest_Hz[same]
-            )
-            if wanted.any():
-                _hold_against(observed, templates, same[wanted], best)
-    return replace(best, gain=np.where(np.isfinite(best.gain), best.gain, 0.0))
-
-
-def _hold_against(observed: Observation, templates: _Templates, rows: IntArray, best: _Candidates) -> None:
-    """Compare one frequency's templates with some of the pairs; write what is better into `best`.
-
-    All sums of squares are matrix products, so that thousands of pairs cost a few of them.
-    """
-    frequency = observed.frequency_Hz[templates.bins]
-    phase_weight = observed.phase_weight[rows, templates.bins]
-    ratio_weight = observed.ratio_weight[rows, templates.bins]
-    phase, log_ratio = observed.phase_rad[rows, templates.bins], observed.log_ratio[rows, templates.bins]
-    lines = _line_chi2(frequency, phase_weight, phase) + _line_chi2(frequency, ratio_weight, log_ratio)
-    weighted_phase, weighted_ratio = phase_weight * phase, ratio_weight * log_ratio
-    data_power = (weighted_phase * phase).sum(axis=1) + (weighted_ratio * log_ratio).sum(axis=1)
-    model_power = phase_weight @ (templates.phase_rad**2).T + ratio_weight @ (templates.log_ratio**2).T
-    product = weighted_phase @ templates.phase_rad.T + weighted_ratio @ templates.log_ratio.T
-    total = np.maximum(ratio_weight.sum(axis=1), 1e-30)[:, None]
-    data_mean, model_mean = weighted_ratio.sum(axis=1)[:, None], ratio_weight @ templates.log_ratio.T
-    for turned, sign in ((False, 1.0), (True, -1.0)):
-        chi2 = data_power[:, None] - 2.0 * sign * product + model_power
-        chi2 -= (data_mean - sign * model_mean) ** 2 / total
-        gain = lines[:, None] - chi2
-        choice = gain.argmax(axis=1)
-        top = gain[np.arange(rows.size), choice]
-        better = top > best.gain[rows]
-        at, chosen = rows[better], choice[better]
-        best.gain[at], best.reversed[at] = top[better], turned
-        best.resonance_Hz[at] = templates.resonance_Hz
-        best.width_Hz[at], best.half_spacing[at] = templates.width_Hz[chosen], templates.half_spacing[chosen]
-
-
-def _line_chi2(frequency_Hz: FloatArray, weight: FloatArray, data: FloatArray) -> FloatArray:
-    """χ² about the best straight line, row by row."""
-    total = np.maximum(weight.sum(axis=1), 1e-30)
-    centred = frequency_Hz - ((weight @ frequency_Hz) / total)[:, None]
-    slope = (weight * centred * data).sum(axis=1) / np.maximum((weight * centred**2).sum(axis=1), 1e-30)
-    mean = (weight * data).sum(axis=1) / total
-    chi2: FloatArray = (weight * (data - mean[:, None] - slope[:, None] * centred) ** 2).sum(axis=1)
-    return chi2
+def _attempt(
+    observed: Observation,
+    gamma2: FloatArray,
+    band_Hz: tuple[FloatArray, FloatArray],
+    parameters: ResonanceParameters,
+) -> _Attempt:
+    """Search, fit and judge."""
+    candidate = search(observed, *band_Hz)
+    turned = observed.rows(np.arange(gamma2.shape[0]), candidate.reversed)
+    fitted = fit(turned, candidate.resonance_Hz, candidate.width_Hz, candidate.half_spacing)
+    evidence = candidate.gain / np.maximum(1.0, fitted.chi2 / fitted.dof)
+    coherence = _mean_around(observed.frequency_Hz, gamma2, fitted.frequency_Hz, fitted.width_Hz)
+    accepted = _acceptable(fitted, candidate, evidence, coherence, parameters)
+    accepted &= (fitted.frequency_Hz > 0.9 * band_Hz[0]) & (fitted.frequency_Hz < 1.1 * band_Hz[1])
+    return _Attempt(fitted, candidate.reversed, evidence, coherence, accepted)
 
 
 def _acceptable(
     fitted: HodographFit,
-    candidate: _Candidates,
+    candidate: Candidates,
     evidence: FloatArray,
     peak_coherence: FloatArray,
     parameters: ResonanceParameters,
@@ -320,32 +247,62 @@ def _acceptable(
 
 
 def _is_offset(
-    timing: TimingOffset, parameters: ResonanceParameters, *, sigmas: float, scatter: float
+    timing: TimingOffset,
+    parameters: ResonanceParameters,
+    *,
+    sigmas: float,
+    margin_s: float = 0.0,
+    wider: float = 1.0,
 ) -> BoolArray:
     """Which ramps are clock offsets: large, certain, straight, over a wide coherent band."""
     offset = np.abs(np.nan_to_num(timing.offset_s))
     result: BoolArray = (
-        (offset >= parameters.timing_offset_s)
+        (offset >= parameters.timing_offset_s + margin_s)
         & (offset >= sigmas * timing.sigma_s)
-        & (timing.scatter <= scatter)
-        & (timing.bandwidth_Hz >= parameters.timing_bandwidth_Hz)
+        & (timing.scatter <= _STRAIGHT)
+        & (timing.bandwidth_Hz >= wider * parameters.timing_bandwidth_Hz)
     )
     return result
 
 
-def _without_model(
-    observed: Observation, fitted: HodographFit, turned: BoolArray, rows: IntArray
-) -> Observation:
-    """The data of these pairs with the phase of their resonance taken out and its neighbourhood masked."""
+@dataclass(frozen=True, slots=True)
+class _Behind:
+    """Clock offsets behind resonances."""
+
+    flagged: BoolArray
+    timing: TimingOffset
+
+
+def _offset_behind(
+    observed: Observation,
+    gamma2: FloatArray,
+    band_Hz: tuple[FloatArray, FloatArray],
+    timing: TimingOffset,
+    parameters: ResonanceParameters,
+) -> _Behind:
+    """Tell a resonance on top of a clock offset: take the ramp out, fit the resonance, fit the ramp to the rest.
+
+    A few rounds settle it. The far wings of a resonance and its harmonics look like a ramp of up to half a second,
+    and more where they fill a narrow band: so the offset must exceed its limit by that, over a wider band.
+    """
+    for _ in range(_ROUNDS):
+        attempt = _attempt(without_ramp(observed, timing.offset_s), gamma2, band_Hz, parameters)
+        timing = timing_offset(_without_model(observed, attempt.fitted, attempt.reversed))
+    ramp = _is_offset(timing, parameters, sigmas=8.0, margin_s=0.5, wider=1.2)
+    return _Behind(attempt.accepted & ramp, timing)
+
+
+def _without_model(observed: Observation, fitted: HodographFit, turned: BoolArray) -> Observation:
+    """The data with the phase of their resonance taken out and its neighbourhood masked."""
     phase, _ = smoothed_model(
         observed.frequency_Hz,
-        fitted.frequency_Hz[rows],
-        fitted.width_Hz[rows],
-        fitted.half_spacing[rows],
+        fitted.frequency_Hz,
+        fitted.width_Hz,
+        fitted.half_spacing,
         observed.smoothing_Hz,
     )
-    near = np.abs(observed.frequency_Hz - fitted.frequency_Hz[rows, None]) < fitted.width_Hz[rows, None]
-    left = observed.phase_rad - np.where(turned[rows], -1.0, 1.0)[:, None] * phase
+    near = np.abs(observed.frequency_Hz - fitted.frequency_Hz[:, None]) < fitted.width_Hz[:, None]
+    left = observed.phase_rad - np.where(turned, -1.0, 1.0)[:, None] * phase
     return replace(observed, phase_rad=left, phase_weight=np.where(near, 0.0, observed.phase_weight))
 
 

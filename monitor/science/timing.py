@@ -5,12 +5,12 @@ A record whose clock differs by τ turns the cross-phase by 2π f τ at every fr
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from monitor.science.hodograph import Observation
-from monitor.types import FloatArray
+from monitor.types import BoolArray, FloatArray, IntArray
 
 _GRID_STEP_S = 0.1
 _WIDEST_S = 30.0
@@ -36,6 +36,28 @@ class TimingOffset:
     sigma_s: FloatArray
     bandwidth_Hz: FloatArray
     scatter: FloatArray
+
+    def rows(self, chosen: IntArray | BoolArray) -> TimingOffset:
+        """The same for some of the pairs."""
+        return TimingOffset(
+            self.offset_s[chosen], self.sigma_s[chosen], self.bandwidth_Hz[chosen], self.scatter[chosen]
+        )
+
+    def replaced(self, rows: IntArray, by: TimingOffset) -> TimingOffset:
+        """The same with some pairs' values replaced."""
+        merged = TimingOffset(
+            self.offset_s.copy(), self.sigma_s.copy(), self.bandwidth_Hz.copy(), self.scatter.copy()
+        )
+        merged.offset_s[rows], merged.sigma_s[rows] = by.offset_s, by.sigma_s
+        merged.bandwidth_Hz[rows], merged.scatter[rows] = by.bandwidth_Hz, by.scatter
+        return merged
+
+
+def without_ramp(observed: Observation, offset_s: FloatArray) -> Observation:
+    """The data with the ramp 2π f τ taken out of their phase (an unknown τ takes out nothing)."""
+    ramp = 2.0 * np.pi * np.outer(np.nan_to_num(offset_s), observed.frequency_Hz)
+    left = np.where(observed.phase_weight > 0.0, _wrap(observed.phase_rad - ramp), 0.0)
+    return replace(observed, phase_rad=left)
 
 
 def timing_offset(observed: Observation) -> TimingOffset:
