@@ -168,7 +168,7 @@ def _suspicious(differences: Float32Array, threshold: float) -> BoolArray:
 
 
 def _despike(series: FloatArray, threshold: float) -> int:
-    """Replace spikes in place by lines between their neighbours; return how many samples they took.
+    """Replace spikes in place by lines between their neighbours; return how many samples were spikes.
 
     A spike is one to three samples far off the cubic through their neighbours, by the local scale of such
     deviations: a wave train or a noisy stretch is loud as a whole, a spike stands alone.
@@ -182,11 +182,13 @@ def _despike(series: FloatArray, threshold: float) -> int:
     )
     spike = off > threshold * scale
     edges = np.flatnonzero(np.diff(np.concatenate(([0], spike.astype(np.int8), [0]))))
+    found = 0
     for begin, end in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
         # The cubic spans two samples to either side: so far does the deviation of a spike show.
         if end - begin > _LONGEST_SPIKE + 4:
             spike[begin:end] = False
-    found = int(spike.sum())
+        else:
+            found += max(1, end - begin - 4)
     if found:
         index = np.arange(series.size)
         series[spike] = np.interp(index[spike], index[~spike], series[~spike])
