@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from collections.abc import Callable
 
-from monitor.errors import BrokerUnavailable
+from monitor.errors import BrokerError, BrokerUnavailable, StoreError
 from monitor.io.mqtt import MqttLink
 from monitor.io.store import OutboxRow, Store
 
@@ -16,12 +15,12 @@ logger = logging.getLogger(__name__)
 _BATCH = 100
 _PATIENCE_S = 1.0
 
-T = TypeVar("T")
-InThread = Callable[..., Awaitable[T]]
-
 
 class Publisher:
     """From the durable outbox to the broker: the same bytes again until they are acknowledged.
+
+    At every new connection the status goes out first. What the broker refuses by its rules is not sent again (MQTT
+    counts a refusal as an answer): it stays in the store, and `refused` tells of it until the topic is taken again.
 
     Parameters
     ----------
@@ -29,37 +28,91 @@ class Publisher:
     link : MqttLink
     root : str
         Topic root of the output.
+    online, offline : bytes
+        The status objects for the connection's beginning and for the end of the run.
+    on_fault : callable, optional
+        Called on the loop with a reason while the store cannot be used, and with None when it can again.
     """
 
-    def __init__(self, store: Store, link: MqttLink, root: str) -> None:
+    def __init__(
+        self,
+        store: Store,
+        link: MqttLink,
+        root: str,
+        *,
+        online: bytes,
+        offline: bytes,
+        on_fault: Callable[[str | None], None] = lambda _reason: None,
+    ) -> None:
         self._store = store
         self._link = link
         self._root = root
+        self._online = online
+        self._offline = offline
+        self._on_fault = on_fault
         self._wake = asyncio.Event()
+        self._greeting_due = False
+        self._stopping = False
+        self._refused: dict[str, str] = {}
         self.waiting = 0
+
+    @property
+    def refused(self) -> str | None:
+        """What the broker refuses to take from us at present, in a line; None where it takes all."""
+        if not self._refused:
+            return None
+        topic, why = next(iter(self._refused.items()))
+        more = f" (and {len(self._refused) - 1} other topics)" if len(self._refused) > 1 else ""
+        return f"{topic}: {why}{more}"
 
     def wake(self) -> None:
         """Say that the outbox may hold something (call it on the loop)."""
         self._wake.set()
 
+    def greet(self) -> None:
+        """Say that there is a new connection (call it on the loop): its first message is the status."""
+        self._greeting_due = True
+        self._wake.set()
+
+    def stop(self) -> None:
+        """Let `run` end once the outbox is empty or cannot be sent now."""
+        self._stopping = True
+        self._wake.set()
+
     async def run(self) -> None:
-        """Publish for ever."""
+        """Publish until `stop`."""
         while True:
             self._wake.clear()
-            if not self._link.connected or not await self._publish_some():
-                try:
-                    await asyncio.wait_for(self._wake.wait(), _PATIENCE_S)
-                except TimeoutError:
-                    continue
+            if self._link.connected and await self._turn():
+                continue
+            if self._stopping:
+                break
+            try:
+                async with asyncio.timeout(_PATIENCE_S):
+                    await self._wake.wait()
+            except TimeoutError:
+                continue
+        if self.waiting:
+            logger.info("products wait in the store for the next run")
 
-    async def drain(self, timeout_s: float) -> None:
-        """Publish what is left, for a while, at the end of a run."""
+    async def say_goodbye(self) -> None:
+        """Publish the status `offline`, where there is a connection."""
+        await self._say_status(self._offline)
+
+    async def _turn(self) -> bool:
+        """Send the greeting and a batch; return whether there may be more to do at once."""
+        if self._greeting_due:
+            self._greeting_due = False
+            if not await self._say_status(self._online):
+                self._greeting_due = True
+                return False
         try:
-            async with asyncio.timeout(timeout_s):
-                while self._link.connected and await self._publish_some():
-                    pass
-        except TimeoutError:
-            logger.info("%d products wait in the store for the next run", self.waiting)
+            more = await self._publish_some()
+        except StoreError as error:
+            self._on_fault(f"products cannot be published: {error}")
+            return False
+        self._on_fault(None)
+        return more
 
     async def _publish_some(self) -> bool:
         """Publish a batch; return whether all of it went out and there may be more."""
@@ -67,16 +120,30 @@ class Publisher:
         self.waiting = len(rows)
         if not rows:
             return False
+        # Each begins before the next: the messages leave in the order of the commits.
         sent = await asyncio.gather(*(self._send(row) for row in rows))
         done = [row.row for row, was_sent in zip(rows, sent, strict=True) if was_sent]
-        if done:
-            await asyncio.to_thread(self._store.mark_published, done)
+        await asyncio.to_thread(self._store.mark_published, done)
         self.waiting = len(rows) - len(done)
         return len(done) == len(rows)
 
     async def _send(self, row: OutboxRow) -> bool:
+        """Send one product; return whether it is done with."""
+        return await self._publish(row.topic, row.payload, retain=row.retained)
+
+    async def _say_status(self, payload: bytes) -> bool:
+        return await self._publish("status", payload, retain=True)
+
+    async def _publish(self, name: str, payload: bytes, *, retain: bool) -> bool:
+        topic = f"{self._root}/{name}"
         try:
-            await self._link.publish(f"{self._root}/{row.topic}", row.payload, retain=row.retained)
+            await self._link.publish(topic, payload, retain=retain)
         except BrokerUnavailable:
             return False
+        except BrokerError as error:
+            if topic not in self._refused:
+                logger.error("%s; it stays in the store and is not sent again", error)
+            self._refused[topic] = str(error)
+            return True
+        self._refused.pop(topic, None)
         return True

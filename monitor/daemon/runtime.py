@@ -15,34 +15,36 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
-from monitor import __version__
 from monitor.config import Config
 from monitor.daemon.publisher import Publisher
-from monitor.daemon.worker import Worker
-from monitor.errors import BrokerUnavailable, MonitorError, StoreError
+from monitor.daemon.status import Degradation, status_message, status_page
+from monitor.daemon.worker import Reading, Worker
+from monitor.errors import StoreError
 from monitor.io.broker import LocalBroker
 from monitor.io.http import HttpServer
 from monitor.io.metrics import Metrics
 from monitor.io.mqtt import Delivery, MqttLink, MqttSettings, Will
 from monitor.io.store import Store
-from monitor.types import SECOND_NS, Json, Product, Tick, iso_time
+from monitor.types import SECOND_NS, Json, Product, SampleBlock, Tick
 
 logger = logging.getLogger(__name__)
 
 _TICK_S = 1.0
-_RETRY_S = 5.0
+_RETRY_S = 2.0
 _PRUNE_S = 30.0
 _DRAIN_S = 5.0
 # Long numpy calls in the worker thread give the loop a turn this often.
 _SWITCH_S = 0.0005
-_ENVELOPE_BYTES = 65_536
+# A message too large for the decoders is counted as rejected; one many times as large the broker keeps (MQTT 5).
+_PACKET_FACTOR = 4
+_SUBSCRIPTIONS = "subscriptions"
 
 T = TypeVar("T")
 
@@ -70,10 +72,13 @@ class Daemon:
         self._on_product = on_product
         self._on_ready = on_ready
         self._stop = asyncio.Event()
-        self._degraded: str | None = None
+        self._degradation = Degradation()
         self._started_ns = time.time_ns()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="worker")
         self._metrics = Metrics([entry.decoder for entry in config.inputs])
+        self._filters = [topic for entry in config.inputs for topic in entry.filters]
+        self._held: set[str] = set()
+        self._reading = Reading()
         self._store: Store
         self._link: MqttLink
         self._worker: Worker
@@ -97,19 +102,24 @@ class Daemon:
             stack.callback(self._thread.shutdown)
             self._store = await self._in_thread(self._open_store)
             stack.callback(self._store.close)
+            # Whatever ends the run: the thread is through with the store before it is closed.
+            stack.callback(self._thread.shutdown)
+            stack.callback(self._stop.set)
             self._worker = Worker(self._config, self._store, self._metrics, self._on_product)
-            await self._in_thread(self._worker.restore)
+            if not await self._in_thread(self._worker.restore, self._stop.is_set):
+                return
             broker = await self._own_broker(stack)
-            settings = MqttSettings.from_config(
-                self._config.mqtt,
-                None if password is None else password.get_secret_value(),
-                url=None if broker is None else broker.url,
-                maximum_packet_bytes=self._config.intake.maximum_payload_bytes + _ENVELOPE_BYTES,
+            settings = self._settings(broker, None if password is None else password.get_secret_value())
+            self._link = self._new_link(settings, await self._in_thread(self._former_subscriptions))
+            self._publisher = Publisher(
+                self._store,
+                self._link,
+                self._config.outputs.root,
+                online=status_message(self._started_ns, "online"),
+                offline=status_message(self._started_ns, "offline"),
+                on_fault=lambda reason: self._note("outbox", reason),
             )
-            if broker is not None:
-                settings = replace(settings, protocol=broker.protocol)
-            self._link = self._new_link(settings)
-            self._publisher = Publisher(self._store, self._link, self._config.outputs.root)
+            await self._in_thread(self._observe)
             http = HttpServer(
                 self._config.http.listen, metrics=self._metrics.render, ready=self._ready, status=self._status
             )
@@ -126,91 +136,123 @@ class Daemon:
             await self._run_tasks()
 
     async def _run_tasks(self) -> None:
+        """Run all tasks until `stop`, or until one fails; then end them in the order of the data."""
         link = asyncio.create_task(self._link.run(), name="link")
-        others = [
-            asyncio.create_task(self._publisher.run(), name="publisher"),
-            asyncio.create_task(self._keep_house(), name="housekeeping"),
-        ]
+        publisher = asyncio.create_task(self._publisher.run(), name="publisher")
+        house = asyncio.create_task(self._keep_house(), name="housekeeping")
         intake = asyncio.create_task(self._take_in(), name="intake")
         stopped = asyncio.create_task(self._stop.wait(), name="stop")
+        tasks = [link, publisher, house, intake]
         try:
-            await asyncio.wait([link, intake, stopped, *others], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([*tasks, stopped], return_when=asyncio.FIRST_COMPLETED)
         finally:
             self._stop.set()
-            ended = await asyncio.gather(*_cancelled([stopped, *others]), return_exceptions=True)
-            results = [*ended, *await asyncio.gather(intake, return_exceptions=True)]
-            await self._in_thread(self._worker.save)
-            await self._publisher.drain(_DRAIN_S)
+            await _end(house)
+            # The intake ends by itself, after the batch in hand; the publisher after what that gave.
+            await asyncio.gather(intake, return_exceptions=True)
+            await self._save()
+            self._publisher.stop()
+            await asyncio.wait([publisher], timeout=_DRAIN_S)
+            await _end(publisher)
             await self._say_goodbye()
-            results += await asyncio.gather(*_cancelled([link]), return_exceptions=True)
-        for result in results:
-            if isinstance(result, Exception):
-                raise result
+            await _end(link)
+            await _end(stopped)
+        for task in tasks:
+            error = None if task.cancelled() else task.exception()
+            if error is not None:
+                logger.error("%s failed, and the daemon with it", task.get_name())
+                raise error
 
     async def _take_in(self) -> None:
         """Receive, store, acknowledge, compute; and let time pass while nothing comes."""
-        batch, wait_s = self._config.intake.queue_messages, self._config.intake.batch_s
+        intake = self._config.intake
+        # With a whole window unacknowledged the broker sends no more, however long one waits.
+        whole = min(intake.queue_messages, self._config.mqtt.receive_maximum)
         idle_s = 0.0
         while not self._stop.is_set():
             begin = time.monotonic()
-            deliveries = await self._link.receive(batch, _TICK_S)
+            deliveries = await self._link.receive(intake.queue_messages, _TICK_S)
+            if deliveries and len(deliveries) < whole:
+                # Stations send at the top of the second: a little patience makes one commit of many.
+                await asyncio.sleep(intake.batch_s)
+                if self._link.waiting:
+                    deliveries += await self._link.receive(intake.queue_messages, 0.0)
             idle_s += time.monotonic() - begin
             if idle_s >= _TICK_S:
                 await self._compute(Tick(round(idle_s * SECOND_NS)))
                 idle_s = 0.0
             if deliveries:
                 await self._handle(deliveries)
-                if len(deliveries) < batch:
-                    # Stations send at the top of the second: a little patience makes one commit of many.
-                    await asyncio.sleep(wait_s)
-                    idle_s += wait_s
 
     async def _handle(self, deliveries: list[Delivery]) -> None:
-        while True:
-            try:
-                blocks = await self._in_thread(
-                    self._worker.take, [delivery.message for delivery in deliveries]
-                )
-                break
-            except StoreError as error:
-                self._degrade(f"samples cannot be stored: {error}")
-                await asyncio.sleep(_RETRY_S)
-                if self._stop.is_set():
-                    return
-        self._recover()
+        messages = [delivery.message for delivery in deliveries]
+        try:
+            blocks = await self._in_thread(self._worker.take, messages)
+        except StoreError as error:
+            self._note("samples", f"samples cannot be stored: {error}")
+            again = await self._persist("samples", self._store_again)
+            if again is None:
+                return
+            blocks = again
         self._link.acknowledge(deliveries)
         if blocks:
             await self._compute(blocks)
 
-    async def _compute(self, items: object) -> None:
-        try:
-            if await self._in_thread(self._worker.compute, items):
-                self._publisher.wake()
-        except StoreError as error:
-            self._degrade(f"products cannot be stored: {error}")
+    def _store_again(self) -> list[SampleBlock]:
+        return self._worker.take([])
+
+    async def _compute(self, items: list[SampleBlock] | Tick) -> None:
+        await self._in_thread(self._worker.compute, items)
+        # Nothing more comes in while products cannot be stored: neither messages nor time.
+        if await self._persist("products", self._worker.commit):
+            self._publisher.wake()
+
+    async def _persist(self, concern: str, call: Callable[[], T]) -> T | None:
+        """Call in the worker thread until the store takes it; None when the run ends before."""
+        while True:
+            try:
+                result = await self._in_thread(call)
+            except StoreError as error:
+                self._note(concern, f"{concern} cannot be stored: {error}")
+            else:
+                self._note(concern, None)
+                return result
+            if await _within(self._stop.wait(), _RETRY_S):
+                return None
 
     async def _keep_house(self) -> None:
-        """Keep the gauges true, forget what is too old."""
+        """Keep the gauges and the status true, forget what is too old."""
         pruned = time.monotonic()
         while True:
             await asyncio.sleep(_TICK_S)
-            await self._in_thread(self._update_metrics)
+            await self._in_thread(self._observe)
+            self._note("publishing", self._publisher.refused)
             if time.monotonic() - pruned > _PRUNE_S:
                 pruned = time.monotonic()
-                try:
-                    while await self._in_thread(self._store.prune):
-                        pass
-                except StoreError as error:
-                    self._degrade(f"the store cannot be pruned: {error}")
+                await self._prune()
 
-    def _update_metrics(self) -> None:
-        pipeline = self._worker.pipeline
+    async def _prune(self) -> None:
+        try:
+            while await self._in_thread(self._store.prune):
+                pass
+            if self._link.connected:
+                # The session holds what this run subscribes to, and nothing else any more.
+                await self._in_thread(self._remember_filters, set(self._filters))
+        except StoreError as error:
+            self._note("retention", f"the store cannot be pruned: {error}")
+        else:
+            self._note("retention", None)
+
+    def _observe(self) -> None:
+        """Take a reading, in the worker thread: nothing moves there meanwhile."""
+        reading = self._worker.read()
         now = time.time_ns()
-        for source, clock in pipeline.source_clocks.items():
+        for source, clock in reading.source_clocks.items():
             self._metrics.source_lag(source, (now - clock) / SECOND_NS)
-        self._metrics.expire(pipeline.product_clocks.get)
+        self._metrics.expire(self._worker.pipeline.product_clocks.get)
         self._metrics.queue_depth("intake", self._link.waiting)
         self._metrics.queue_depth("outbox", self._publisher.waiting)
+        self._reading = reading
 
     async def _own_broker(self, stack: AsyncExitStack) -> LocalBroker | None:
         """Start the broker of an `embedded://` configuration; None where the configuration names one."""
@@ -220,87 +262,74 @@ class Daemon:
         directory.mkdir(parents=True, exist_ok=True)
         return await stack.enter_async_context(LocalBroker(directory, self._config.mqtt.port or None))
 
-    def _new_link(self, settings: MqttSettings) -> MqttLink:
-        root = self._config.outputs.root
+    def _settings(self, broker: LocalBroker | None, password: str | None) -> MqttSettings:
+        settings = MqttSettings.from_config(
+            self._config.mqtt,
+            password,
+            url=None if broker is None else broker.url,
+            maximum_packet_bytes=_PACKET_FACTOR * self._config.intake.maximum_payload_bytes,
+        )
+        return settings if broker is None else replace(settings, protocol=broker.protocol)
+
+    def _new_link(self, settings: MqttSettings, former: list[str]) -> MqttLink:
         return MqttLink(
             settings,
-            subscriptions=[topic for entry in self._config.inputs for topic in entry.filters],
-            will=Will(f"{root}/status", self._status_object("offline"), retain=True),
+            subscriptions=self._filters,
+            will=Will(
+                f"{self._config.outputs.root}/status",
+                status_message(self._started_ns, "offline"),
+                retain=True,
+            ),
             queue_size=self._config.intake.queue_messages,
             on_connection=self._on_connection,
+            former_subscriptions=former,
         )
 
-    def _on_connection(self, connected: bool, where: str) -> None:
+    def _former_subscriptions(self) -> list[str]:
+        """The filters that the session at the broker may still hold; those of this run are added to the memory."""
+        try:
+            former = {str(topic) for topic in json.loads(self._store.states().get(_SUBSCRIPTIONS, "[]"))}
+        except (TypeError, ValueError):
+            former = set()
+        self._held = former
+        self._remember_filters(former.union(self._filters))
+        return sorted(former)
+
+    def _remember_filters(self, filters: set[str]) -> None:
+        if filters != self._held:
+            self._store.commit([], {_SUBSCRIPTIONS: json.dumps(sorted(filters))})
+            self._held = filters
+
+    def _on_connection(self, connected: bool, _where: str) -> None:
         self._metrics.mqtt_connected(connected)
         if connected:
-            self._publisher.wake()
-            self._greeting = asyncio.create_task(self._greet(), name="greeting")
+            self._publisher.greet()
 
-    async def _greet(self) -> None:
-        """Say that we are there; the will may have said otherwise."""
-        await self._say("status", self._status_object("online"))
-        await self._clear_removed()
-
-    async def _clear_removed(self) -> None:
-        """Subjects that are no longer configured leave no retained message behind."""
-        names = {pair.name for pair in self._config.pair_list}
-        stations = {code for pair in self._config.pair_list for code in pair.stations}
-        for kind, present in (("flr", names), ("health", stations)):
-            stored = await asyncio.to_thread(self._store.latest, kind)
-            for subject in stored.keys() - present:
-                await self._say(f"{kind}/{subject}", b"")
+    async def _save(self) -> None:
+        try:
+            await self._in_thread(lambda: self._worker.commit(at_once=True))
+        except StoreError as error:
+            logger.error("the last state is not stored (%s); the next run computes it again", error)
 
     async def _say_goodbye(self) -> None:
-        await self._say("status", self._status_object("offline"))
-
-    async def _say(self, topic: str, payload: bytes) -> None:
-        try:
-            async with asyncio.timeout(_DRAIN_S):
-                await self._link.publish(f"{self._config.outputs.root}/{topic}", payload, retain=True)
-        except (BrokerUnavailable, TimeoutError):
-            logger.debug("could not publish %s: the connection is down", topic)
-
-    def _status_object(self, state: str) -> bytes:
-        document = {
-            "schema": "geospace/status/1",
-            "state": state,
-            "version": __version__,
-            "started": iso_time(self._started_ns // SECOND_NS * SECOND_NS),
-            "models": {"flr": "physical/1"},
-        }
-        return json.dumps(document).encode()
+        if not await _within(self._publisher.say_goodbye(), _DRAIN_S):
+            logger.info("the broker does not answer: it will say itself that we are gone")
 
     def _ready(self) -> tuple[bool, list[str]]:
-        reasons = []
-        if not self._link.connected:
-            reasons.append("the broker is not connected")
-        if self._degraded is not None:
-            reasons.append(self._degraded)
+        reasons = [] if self._link.connected else ["the broker is not connected"]
+        reasons += self._degradation.reasons
         return not reasons, reasons
 
     def _status(self) -> Json:
-        pipeline = self._worker.pipeline
-        ready, reasons = self._ready()
-        health = pipeline.health_states
-        latest = self._store.latest("flr")
-        return {
-            "schema": "geospace/status/1",
-            "state": "online" if ready else "degraded",
-            "reasons": reasons,
-            "version": __version__,
-            "started": iso_time(self._started_ns // SECOND_NS * SECOND_NS),
-            "models": {"flr": "physical/1"},
-            "mqtt_connected": self._link.connected,
-            "queues": {"intake": self._link.waiting, "outbox": self._publisher.waiting},
-            "store_bytes": self._store.size_bytes(),
-            "rejected": dict(self._worker.rejected),
-            "too_late_samples": pipeline.too_late_samples,
-            "sources": {
-                source: {"last_sample": iso_time(clock), "health": health.get(source)}
-                for source, clock in sorted(pipeline.source_clocks.items())
-            },
-            "pairs": {pair.name: latest.get(pair.name) for pair in self._config.pair_list},
-        }
+        return status_page(
+            self._config,
+            self._reading,
+            started_ns=self._started_ns,
+            reasons=self._ready()[1],
+            connected=self._link.connected,
+            queues={"intake": self._link.waiting, "outbox": self._publisher.waiting},
+            store_bytes=self._store.size_bytes(),
+        )
 
     def _open_store(self) -> Store:
         hours = self._config.store
@@ -311,24 +340,29 @@ class Daemon:
             product_retention_ns=None if kept is None else round(kept * 3600 * SECOND_NS),
         )
 
-    def _degrade(self, reason: str) -> None:
-        if reason != self._degraded:
+    def _note(self, concern: str, reason: str | None) -> None:
+        if not self._degradation.note(concern, reason):
+            return
+        if reason is None:
+            logger.info("%s: recovered", concern)
+        else:
             logger.error("degraded: %s", reason)
-        self._degraded = reason
-
-    def _recover(self) -> None:
-        if self._degraded is not None:
-            logger.info("recovered from: %s", self._degraded)
-            self._degraded = None
 
     async def _in_thread(self, call: Callable[..., T], *arguments: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, call, *arguments)
 
 
-def _cancelled(tasks: list[asyncio.Task[T]]) -> list[asyncio.Task[T]]:
-    for task in tasks:
-        task.cancel()
-    return tasks
+async def _within(work: Awaitable[object], timeout_s: float) -> bool:
+    """Whether `work` ends in time; it is cancelled where it does not."""
+    try:
+        async with asyncio.timeout(timeout_s):
+            await work
+    except TimeoutError:
+        return False
+    return True
 
 
-__all__ = ["Daemon", "MonitorError"]
+async def _end(task: asyncio.Task[T]) -> None:
+    """Cancel a task, where it still runs, and wait for its end; what it raised stays in the task."""
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

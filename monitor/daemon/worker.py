@@ -1,7 +1,8 @@
 """The daemon's synchronous half: decode, admit, store; then compute and commit. One thread does all of it.
 
 The order of commits is the promise to the sender: first one transaction stores the samples, then the messages are
-acknowledged; later one transaction stores the products with their bytes and the states of the stages.
+acknowledged; later one transaction stores the products with their bytes and the states of the stages. A commit that
+fails leaves what it should have stored in memory, and the caller tries again before anything else comes in.
 """
 
 from __future__ import annotations
@@ -12,11 +13,13 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from dataclasses import dataclass, field
 
 from monitor.config import Config, topic_matches
+from monitor.daemon.complaints import Complaints
+from monitor.daemon.recovery import Recovery, stored_product, subjects_of
 from monitor.decoders import DECODERS, Decoder
-from monitor.errors import DecodeError
+from monitor.errors import DecodeError, StoreError
 from monitor.io.metrics import Metrics
 from monitor.io.store import Store
 from monitor.pipeline import Pipeline
@@ -25,9 +28,18 @@ from monitor.types import SECOND_NS, Domain, Json, Message, Product, SampleBlock
 logger = logging.getLogger(__name__)
 
 _UNROUTED = "none"
-_CURSOR = "cursor"
 _STATE_INTERVAL_NS = 60 * SECOND_NS
-_LOG_INTERVAL_NS = 60 * SECOND_NS
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What the worker knew at one moment: a copy that other threads may read while it works on."""
+
+    source_clocks: Mapping[str, int] = field(default_factory=dict)
+    health: Mapping[str, str] = field(default_factory=dict)
+    latest: Mapping[str, Json] = field(default_factory=dict)
+    rejected: Mapping[str, int] = field(default_factory=dict)
+    too_late_samples: int = 0
 
 
 class Worker:
@@ -54,67 +66,121 @@ class Worker:
         self._metrics = metrics
         self._on_product = on_product
         self._routes = [
-            (entry.topic, entry.decoder, _decoder(entry.decoder, config, entry.options))
+            (topic, entry.decoder, _decoder(entry.decoder, config, entry.options))
             for entry in config.inputs
+            for topic in entry.filters
         ]
         self.pipeline = Pipeline(config, self._timed)
-        self.rejected: Counter[str] = Counter()
-        self._last_row = 0
+        self._rejected: Counter[str] = Counter()
+        self._complaints = Complaints()
+        self._latest: dict[str, Json] = {}
+        self._unstored: list[SampleBlock] = []
+        self._uncommitted: list[tuple[Product, bytes]] = []
+        # Rows up to the first are stored; rows up to the second have gone into the pipeline.
+        self._stored_row = 0
+        self._fed_row = 0
         self._state_ns = time.monotonic_ns()
-        self._logged: dict[tuple[str, str], int] = {}
-        self._silenced = 0
 
-    def restore(self) -> None:
-        """Take up where the last run ended: stage states, then the samples they rest on."""
-        states = {stage: json.loads(text) for stage, text in self._store.states().items()}
-        cursor = states.pop(_CURSOR, {"row": 0})
-        try:
-            self.pipeline.restore(states)
-            self._last_row = int(cursor["row"])
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            logger.warning(
-                "the stored state cannot be used (%s); it is built again from the stored samples", error
-            )
+    def restore(self, stopping: Callable[[], bool] = lambda: False) -> bool:
+        """Take up where the last run ended: stage states, then the samples they rest on.
+
+        Returns False when `stopping` said so before the end: then nothing may be taken in.
+
+        Raises StoreError when the store can be neither read nor written.
+        """
+        recovery = Recovery(self._config, self._store)
+        recovery.withdraw_removed()
+        for kind in ("flr", "health"):
+            for subject, document in self._store.latest(kind).items():
+                if subject in subjects_of(self._config, kind):
+                    self._show(stored_product(kind, subject, document), document)
+        states, self._fed_row = recovery.states(self.pipeline)
+        whole = states is not None
+        if not whole:
             self.pipeline = Pipeline(self._config, self._timed)
-            self.pipeline.restore({"product": self._ledger()})
-            self._last_row = 0
-        newest = max(self._store.sources().values(), default=0)
-        start = newest - self.pipeline.lookback_ns
-        self.pipeline.load(block for _, block in self._store.samples(None, start, up_to_row=self._last_row))
-        replayed = [block for _, block in self._store.samples(None, start, after_row=self._last_row)]
-        for block in replayed:
-            self._compute([block])
+            self.pipeline.restore(recovery.ledger())
+        for row, block, is_new in recovery.samples(
+            self.pipeline.lookback_ns, self._fed_row if whole else None
+        ):
+            if stopping():
+                return False
+            if not is_new:
+                self.pipeline.load([block])
+                continue
+            self._readmit(block)
+            products = self._fed([block])
+            self._fed_row = row
+            self._keep(products if whole else recovery.news(products))
+            self.commit()
+        self._stored_row = self._fed_row = self._store.write_samples([])
+        if not whole:
+            # What was last said of the stations counts, not what would have been said of them on the way.
+            self.pipeline.restore(recovery.health_ledger())
+        return True
 
     def take(self, messages: Sequence[Message]) -> list[SampleBlock]:
         """Decode and admit messages and store their samples; when this returns they may be acknowledged.
 
-        Raises StoreError when the samples cannot be stored: then nothing may be acknowledged.
+        Raises StoreError when the samples cannot be stored: then nothing may be acknowledged. They are kept, and
+        stored by the next call that succeeds (`take([])` tries again).
         """
-        blocks: list[SampleBlock] = []
         for message in messages:
-            blocks.extend(self._decode(message))
-        if blocks:
-            self._last_row = self._store.write_samples(blocks)
-            stored: Counter[str] = Counter()
-            for block in blocks:
-                stored[block.source] += block.count
-            for source, count in stored.items():
-                self._metrics.samples_stored(source, count)
+            self._unstored.extend(self._decode(message))
+        if not self._unstored:
+            return []
+        self._stored_row = self._store.write_samples(self._unstored)
+        blocks, self._unstored = self._unstored, []
+        stored: Counter[str] = Counter()
+        for block in blocks:
+            stored[block.source] += block.count
+        for source, count in stored.items():
+            self._metrics.samples_stored(source, count)
         return blocks
 
-    def compute(self, items: Sequence[SampleBlock] | Tick) -> bool:
-        """Feed the pipeline and commit what it gives; return whether there is something to publish."""
+    def compute(self, items: Sequence[SampleBlock] | Tick) -> None:
+        """Feed the pipeline (what it gives waits for `commit`)."""
         if isinstance(items, Tick):
-            return self._commit(self._fed(items))
+            self._keep(self._fed(items))
+            return
         ground = [block for block in items if block.domain is Domain.GROUND]
-        return self._compute(ground) if ground else False
+        if ground:
+            self._keep(self._fed(ground))
+        self._fed_row = self._stored_row
 
-    def save(self) -> None:
-        """Commit the states of the stages (at the end of a run)."""
-        self._store.commit([], self._states())
+    def commit(self, *, at_once: bool = False) -> bool:
+        """Commit the products that wait, and the states of the stages; return whether there is something to publish.
 
-    def _compute(self, blocks: Sequence[SampleBlock]) -> bool:
-        return self._commit(self._fed(blocks))
+        Without products the states are committed once a minute, or `at_once`. Raises StoreError when they cannot
+        be; the products wait on then.
+        """
+        now = time.monotonic_ns()
+        if not self._uncommitted and not at_once and now - self._state_ns < _STATE_INTERVAL_NS:
+            return False
+        try:
+            self._store.commit(self._uncommitted, self._states())
+        except StoreError:
+            if not self._drop_contradictions():
+                raise
+            self._store.commit(self._uncommitted, self._states())
+        self._state_ns = now
+        committed, self._uncommitted = self._uncommitted, []
+        for product, payload in committed:
+            self._tell(product, payload)
+        return bool(committed)
+
+    def read(self) -> Reading:
+        """A copy of what is known now."""
+        return Reading(
+            self.pipeline.source_clocks,
+            self.pipeline.health_states,
+            dict(self._latest),
+            dict(self._rejected),
+            self.pipeline.too_late_samples,
+        )
+
+    def _keep(self, products: Sequence[Product]) -> None:
+        published = time.time_ns()
+        self._uncommitted.extend((product, product.encode(published)) for product in products)
 
     def _fed(self, items: Sequence[SampleBlock] | Tick) -> list[Product]:
         try:
@@ -122,69 +188,90 @@ class Worker:
         except Exception:
             # One bad batch must not end the watch over all the others.
             self._metrics.message_rejected("pipeline", "failed")
-            self.rejected["pipeline: failed"] += 1
+            self._rejected["pipeline: failed"] += 1
             logger.exception("the pipeline failed on a batch; the batch is left out, please report this")
             return []
 
-    def _commit(self, products: Sequence[Product]) -> bool:
-        now = time.monotonic_ns()
-        if not products and now - self._state_ns < _STATE_INTERVAL_NS:
-            return False
-        published = time.time_ns()
-        self._store.commit([(product, product.encode(published)) for product in products], self._states())
-        self._state_ns = now
-        for product in products:
-            self._metrics.product(product)
-            if product.kind == "flr" and product.revision == 0:
-                self._metrics.product_latency(
-                    product.kind, max(0.0, (published - product.time_ns) / SECOND_NS)
+    def _tell(self, product: Product, payload: bytes) -> None:
+        """Show a committed product in metrics and status, and to whoever listens."""
+        self._show(product, json.loads(payload))
+        if product.kind == "flr" and product.revision == 0:
+            latency_s = (time.time_ns() - product.time_ns) / SECOND_NS
+            self._metrics.product_latency(product.kind, max(0.0, latency_s))
+        if self._on_product is not None:
+            self._on_product(product)
+
+    def _show(self, product: Product, document: Json) -> None:
+        self._metrics.product(product)
+        if product.kind == "flr":
+            shown = self._latest.get(product.subject)
+            # Times of windows have one form, so that their texts are in the order of time.
+            if shown is None or shown["time"] <= document["time"]:
+                self._latest[product.subject] = document
+
+    def _drop_contradictions(self) -> bool:
+        """Leave out products whose id was given away with other content; return whether there were any.
+
+        One would fail every commit for ever, and with it all that comes after.
+        """
+        kept = []
+        for product, payload in self._uncommitted:
+            stored = self._stored(product)
+            if stored is None or _content(stored) == _content(json.loads(payload)):
+                kept.append((product, payload))
+            else:
+                logger.error(
+                    "%s is stored with other content: the new one is left out, please report this",
+                    product.body.get("id", product.topic),
                 )
-            if self._on_product is not None:
-                self._on_product(product)
-        return bool(products)
+        dropped = len(kept) < len(self._uncommitted)
+        self._uncommitted = kept
+        return dropped
+
+    def _stored(self, product: Product) -> dict[str, Json] | None:
+        at = product.time_ns
+        documents = self._store.products(product.kind, product.subject, at, at + 1, latest_revision=False)
+        return next((one for one in documents if one.get("revision") == product.revision), None)
 
     def _states(self) -> dict[str, str]:
-        states: dict[str, Json] = {**self.pipeline.snapshot(), _CURSOR: {"row": self._last_row}}
+        states: dict[str, Json] = {**self.pipeline.snapshot(), **Recovery.cursor(self._config, self._fed_row)}
         return {stage: json.dumps(state, separators=(",", ":")) for stage, state in states.items()}
 
-    def _ledger(self) -> Json:
-        """Revisions of the stored products, so that a state built again never repeats an id with other content."""
-        issued: dict[str, dict[str, list[Json]]] = {}
-        newest = max(self._store.sources().values(), default=0)
-        for document in self._store.products("flr", None, newest - self.pipeline.lookback_ns, newest + 1):
-            ends = issued.setdefault(document["pair"], {})
-            ends[str(_time_ns(document["time"]))] = [document["revision"], ""]
-        return {"version": 1, "issued": issued}
+    def _readmit(self, block: SampleBlock) -> None:
+        """Let admission see what it let in after its state was stored."""
+        try:
+            self.pipeline.admit(block)
+        except DecodeError as error:
+            logger.debug("a stored block would not be admitted again: %s", error)
 
-    def _decode(self, message: Message) -> Iterator[SampleBlock]:
+    def _decode(self, message: Message) -> list[SampleBlock]:
         for topic, name, decoder in self._routes:
             if topic_matches(topic, message.topic):
                 self._metrics.message_received(name)
                 try:
-                    for block in decoder.decode(message):
+                    blocks = list(decoder.decode(message))
+                    for block in blocks:
                         self.pipeline.admit(block)
-                        yield block
                 except DecodeError as error:
                     self._reject(name, message.topic, error)
-                return
+                    return []
+                except Exception as error:
+                    # Left unacknowledged it would come back at every start.
+                    logger.exception("decoder %s failed, please report this", name)
+                    self._reject(name, message.topic, DecodeError("decoder_failed", repr(error)))
+                    return []
+                return blocks
         self._reject(
             _UNROUTED, message.topic, DecodeError("no_decoder", "no input is configured for this topic")
         )
+        return []
 
     def _reject(self, decoder: str, topic: str, error: DecodeError) -> None:
         self._metrics.message_rejected(decoder, error.reason)
-        self.rejected[f"{decoder}: {error.reason}"] += 1
-        now = time.monotonic_ns()
-        if now - self._logged.get((topic, error.reason), -_LOG_INTERVAL_NS) < _LOG_INTERVAL_NS:
-            self._silenced += 1
-            return
-        if len(self._logged) > 1000:
-            self._logged.clear()
-        self._logged[topic, error.reason] = now
-        logger.warning(
-            "refused a message on %s: %s (%d like it were not logged)", topic, error, self._silenced
-        )
-        self._silenced = 0
+        self._rejected[f"{decoder}: {error.reason}"] += 1
+        line = self._complaints.line(topic, error.reason, error.detail, time.monotonic_ns())
+        if line is not None:
+            logger.warning("%s", line)
 
     @contextmanager
     def _timed(self, stage: str) -> Iterator[None]:
@@ -197,6 +284,5 @@ def _decoder(name: str, config: Config, options: Mapping[str, object]) -> Decode
     return DECODERS[name]({**options, "maximum_payload_bytes": config.intake.maximum_payload_bytes})
 
 
-def _time_ns(text: str) -> int:
-    """Time of one of our own stamps (window ends are whole seconds)."""
-    return int(datetime.fromisoformat(text).timestamp()) * SECOND_NS
+def _content(document: Mapping[str, Json]) -> dict[str, Json]:
+    return {key: value for key, value in document.items() if key != "published"}

@@ -1,0 +1,165 @@
+"""What a new run takes over from the last one, out of the store.
+
+Usually the states of the stages are as the last commit left them, and only the samples stored after it are fed
+again. Where they cannot be used (another version wrote them, or the windows were configured otherwise) everything is
+built again from the stored samples and products; then nothing is said twice, and no id is given to two contents.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+
+from monitor.config import Config
+from monitor.decoders.base import parse_time_ns
+from monitor.io.store import Store
+from monitor.pipeline import Pipeline
+from monitor.types import SECOND_NS, Json, Product, SampleBlock
+
+logger = logging.getLogger(__name__)
+
+_CURSOR = "cursor"
+_EVER_NS = 1 << 62
+# Of an `flr` object, what does not count when two revisions are held against each other.
+_NAMES = frozenset({"id", "revision", "published", "valid_until"})
+
+
+def subjects_of(config: Config, kind: str) -> frozenset[str]:
+    """The subjects that a kind of product has in this configuration."""
+    if kind == "flr":
+        return frozenset(pair.name for pair in config.pair_list)
+    return frozenset(code for pair in config.pair_list for code in pair.stations)
+
+
+def stored_product(kind: str, subject: str, document: Mapping[str, Json]) -> Product:
+    """The product that a stored document was."""
+    valid_until = document.get("valid_until")
+    return Product(
+        kind=kind,
+        subject=subject,
+        time_ns=parse_time_ns(document["time"]),
+        revision=document["revision"],
+        retained=True,
+        body=document,
+        valid_until_ns=None if valid_until is None else parse_time_ns(valid_until),
+    )
+
+
+class Recovery:
+    """Reads the last run out of the store.
+
+    Parameters
+    ----------
+    config : Config
+    store : Store
+    """
+
+    def __init__(self, config: Config, store: Store) -> None:
+        self._config = config
+        self._store = store
+
+    @staticmethod
+    def cursor(config: Config, row: int) -> dict[str, Json]:
+        """The state that says how far the pipeline has come, and which windows its states are about."""
+        return {_CURSOR: {"row": row, "windows": config.windows.model_dump(mode="json")}}
+
+    def withdraw_removed(self) -> None:
+        """Put an empty retained message into the outbox for every subject that is no longer configured.
+
+        It goes the way of all products, so that it comes after what still waits there about the subject.
+        """
+        gone = []
+        for kind in ("flr", "health"):
+            present = subjects_of(self._config, kind)
+            for subject, document in self._store.latest(kind).items():
+                if subject not in present:
+                    # A moment after the last product: no product ends then, so the place is free.
+                    time_ns = parse_time_ns(document["time"]) + 1
+                    gone.append((Product(kind, subject, time_ns, 0, True, {}), b""))
+                    logger.info(
+                        "%s %s is no longer configured: its retained message is cleared", kind, subject
+                    )
+        if gone:
+            self._store.commit(gone, {})
+
+    def states(self, pipeline: Pipeline) -> tuple[Mapping[str, Json] | None, int]:
+        """Restore `pipeline`; return the states and the last row it was fed. None: it must be built again."""
+        stored = self._store.states()
+        if _CURSOR not in stored:
+            return {}, 0
+        try:
+            states = {stage: json.loads(text) for stage, text in stored.items()}
+            windows = self._config.windows.model_dump(mode="json")
+            if states[_CURSOR].get("windows") != windows:
+                raise ValueError("the windows were configured otherwise")
+            pipeline.restore(states)
+            return states, int(states[_CURSOR]["row"])
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            logger.warning(
+                "the stored state cannot be used (%s); it is built again from the stored samples", error
+            )
+            return None, 0
+
+    def samples(self, lookback_ns: int, fed_row: int | None) -> Iterator[tuple[int, SampleBlock, bool]]:
+        """Yield stored blocks of the configured stations, in the order of arrival, as (row, block, is it new).
+
+        Blocks that are not new only fill the memory. With `fed_row` None all of the last `lookback_ns` are new.
+        """
+        stations = subjects_of(self._config, "health")
+        clocks = {code: clock for code, clock in self._store.sources().items() if code in stations}
+        length_ns = self._config.windows.length_s * SECOND_NS
+        if fed_row is not None:
+            # Each station counts back from its own clock: they may be eras apart.
+            for code, clock in sorted(clocks.items()):
+                for row, block in self._store.samples(code, clock - lookback_ns, up_to_row=fed_row):
+                    yield row, block, False
+            for row, block in self._store.samples(None, -_EVER_NS, after_row=fed_row):
+                if block.source in clocks:
+                    yield row, block, True
+            return
+        oldest = min(clocks.values(), default=0) - lookback_ns - length_ns
+        for row, block in self._store.samples(None, oldest):
+            begin = clocks.get(block.source, _EVER_NS) - lookback_ns
+            if block.end_ns > begin - length_ns:
+                yield row, block, block.end_ns > begin
+
+    def ledger(self) -> dict[str, Json]:
+        """Revisions of the stored products, for a product stage that is built again."""
+        issued: dict[str, dict[str, list[Json]]] = {}
+        clocks = self._store.sources()
+        for pair in self._config.pair_list:
+            newest = max((clocks[code] for code in pair.stations if code in clocks), default=0)
+            for document in self._store.products("flr", pair.name, newest - self._span_ns, _EVER_NS):
+                ends = issued.setdefault(pair.name, {})
+                ends[str(parse_time_ns(document["time"]))] = [document["revision"], ""]
+        return {"product": {"version": 1, "issued": issued}}
+
+    def health_ledger(self) -> dict[str, Json]:
+        """What was last said of each station, for a health stage that is built again."""
+        said = {
+            code: [document["state"], parse_time_ns(document["time"]), document["revision"]]
+            for code, document in self._store.latest("health").items()
+        }
+        begun = min(self._store.sources().values(), default=None)
+        return {"health": {"version": 1, "said": said, "begun_ns": begun}}
+
+    def news(self, products: Sequence[Product]) -> list[Product]:
+        """Of recomputed products, those that say something else than the stored ones (health is said later)."""
+        return [product for product in products if product.kind == "flr" and not self._is_said(product)]
+
+    def _is_said(self, product: Product) -> bool:
+        at = product.time_ns
+        stored = next(self._store.products(product.kind, product.subject, at, at + 1), None)
+        # By way of JSON, so that both have the same types.
+        return stored is not None and _said(stored) == _said(json.loads(product.encode(0)))
+
+    @property
+    def _span_ns(self) -> int:
+        windows = self._config.windows
+        span_s = windows.length_s + windows.cadence_s + windows.lateness_s + windows.revise_s
+        return round(span_s * SECOND_NS)
+
+
+def _said(document: Mapping[str, Json]) -> dict[str, Json]:
+    return {key: value for key, value in document.items() if key not in _NAMES}

@@ -1,0 +1,76 @@
+"""What the daemon says of itself: the `status` object over MQTT, and `/api/status`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+
+from monitor import __version__
+from monitor.config import Config
+from monitor.daemon.worker import Reading
+from monitor.types import SECOND_NS, Json, iso_time
+
+_MODELS = {"flr": "physical/1"}
+
+
+class Degradation:
+    """Why the daemon is not all that it should be: at most one reason for each of its concerns."""
+
+    def __init__(self) -> None:
+        self._reasons: dict[str, str] = {}
+
+    @property
+    def reasons(self) -> list[str]:
+        """A line for each concern that is in trouble."""
+        return list(self._reasons.values())
+
+    def note(self, concern: str, reason: str | None) -> bool:
+        """Set the reason of a concern, None for none; return whether this is a change."""
+        before = self._reasons.get(concern)
+        if reason is None:
+            self._reasons.pop(concern, None)
+        else:
+            self._reasons[concern] = reason
+        return before != reason
+
+
+def _head(started_ns: int, state: str) -> dict[str, Json]:
+    return {
+        "schema": "geospace/status/1",
+        "state": state,
+        "version": __version__,
+        "started": iso_time(started_ns // SECOND_NS * SECOND_NS),
+        "models": _MODELS,
+    }
+
+
+def status_message(started_ns: int, state: str) -> bytes:
+    """The payload of the topic `status`: `online`, or `offline` as goodbye and last will."""
+    return json.dumps(_head(started_ns, state)).encode()
+
+
+def status_page(
+    config: Config,
+    reading: Reading,
+    *,
+    started_ns: int,
+    reasons: Sequence[str],
+    connected: bool,
+    queues: Mapping[str, int],
+    store_bytes: int,
+) -> Json:
+    """The object of `/api/status`; `reasons` are those why the daemon is not ready."""
+    return {
+        **_head(started_ns, "degraded" if reasons else "online"),
+        "reasons": list(reasons),
+        "mqtt_connected": connected,
+        "queues": dict(queues),
+        "store_bytes": store_bytes,
+        "rejected": dict(reading.rejected),
+        "too_late_samples": reading.too_late_samples,
+        "sources": {
+            source: {"last_sample": iso_time(clock), "health": reading.health.get(source)}
+            for source, clock in sorted(reading.source_clocks.items())
+        },
+        "pairs": {pair.name: reading.latest.get(pair.name) for pair in config.pair_list},
+    }
