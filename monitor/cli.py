@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import io
 import logging
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, NoReturn
 
 from monitor import __version__
 from monitor.config import Config, load_config, quick_config
@@ -23,12 +24,19 @@ _DEFAULT_CONFIGS = (Path("config.yaml"), Path("/etc/geospace-monitor/config.yaml
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A terminal that cannot show a degree sign shows a question mark.
+            stream.reconfigure(errors="replace")
     options = _parser().parse_args(arguments)
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
     )
     try:
-        return int(options.command(options))
+        code = int(options.command(options))
+        # What cannot be written shall fail here, where it is understood, and not at the interpreter's exit.
+        sys.stdout.flush()
+        return code
     except ConfigurationError as error:
         print(error, file=sys.stderr)
         return EXIT_CONFIGURATION
@@ -40,16 +48,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_FAILED
     except OSError as error:
-        print(f"geospace-monitor: {error}", file=sys.stderr)
+        where = "" if error.filename is None else f"{error.filename}: "
+        print(f"geospace-monitor: {where}{error.strerror or error}", file=sys.stderr)
         return EXIT_FAILED
     except KeyboardInterrupt:
         return EXIT_FAILED
 
 
+class _Parser(argparse.ArgumentParser):
+    """argparse, but that a wrong command line is "anything else" among the exit codes (its own is 2)."""
+
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        self.exit(EXIT_FAILED, f"{self.prog}: {message}\n")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="geospace-monitor", description="Real-time monitor of near-Earth plasma."
-    )
+    parser = _Parser(prog="geospace-monitor", description="Real-time monitor of near-Earth plasma.")
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
@@ -107,7 +122,6 @@ def _run(options: argparse.Namespace) -> int:
     from monitor.daemon.runtime import Daemon  # what only some commands need is imported there
 
     config = _configuration(options)
-    logging.getLogger().setLevel(config.log.level.upper())
 
     async def run() -> None:
         daemon = Daemon(config)
@@ -149,11 +163,13 @@ def _replay(options: argparse.Namespace) -> int:
 
 
 def _process(options: argparse.Namespace) -> int:
-    from monitor.jobs.process import process
+    from monitor.jobs.process import process_series, read_series
 
     config = _configuration(options)
+    # Read first: a wrong file name must not cost the output of an earlier run.
+    series = read_series(options.files, config)
     with _output(options.output) as output:
-        report = process(options.files, config, output, progress=sys.stderr.isatty())
+        report = process_series(series, config, output, progress=sys.stderr.isatty())
     labels = ", ".join(f"{count} {label}" for label, count in sorted(report.labels.items())) or "none"
     refused = "".join(f"; refused {count} samples: {reason}" for reason, count in report.refused.items())
     print(f"{report.samples} samples; labels: {labels}{refused}", file=sys.stderr)
@@ -173,7 +189,9 @@ def _configuration(options: argparse.Namespace) -> Config:
         raise MonitorError("give either -c or --pair and --craft, not both")
     if quick:
         return quick_config(options.pair, options.craft)
-    return load_config(_config_path(options))
+    config = load_config(_config_path(options))
+    logging.getLogger().setLevel(config.log.level.upper())
+    return config
 
 
 def _config_path(options: argparse.Namespace) -> Path:
@@ -182,8 +200,19 @@ def _config_path(options: argparse.Namespace) -> Path:
     return next((path for path in _DEFAULT_CONFIGS if path.exists()), _DEFAULT_CONFIGS[0])
 
 
-def _output(name: str) -> contextlib.AbstractContextManager[IO[bytes]]:
-    return contextlib.nullcontext(sys.stdout.buffer) if name == "-" else Path(name).open("wb")
+@contextlib.contextmanager
+def _output(name: str) -> Iterator[IO[bytes]]:
+    if name == "-":
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+        return
+    with contextlib.ExitStack() as stack:
+        try:
+            file = stack.enter_context(Path(name).open("wb"))
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise MonitorError(f"{name}: cannot be written ({reason}); name another file with -o") from error
+        yield file
 
 
 def _positive(text: str) -> float:

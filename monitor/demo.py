@@ -27,6 +27,7 @@ from tqdm import tqdm
 from monitor.config import Config
 from monitor.daemon.runtime import Daemon
 from monitor.decoders.native import native_payload, native_topic
+from monitor.errors import BrokerError
 from monitor.io.broker import LocalBroker
 from monitor.science.synthetic.ground import GroundSimulator
 from monitor.science.synthetic.scenario import storm_scenario
@@ -64,7 +65,7 @@ async def demo(speed: float, duration_s: float | None, write: Callable[[str], No
         loop.add_signal_handler(number, stop.set)
     with tempfile.TemporaryDirectory(prefix="geospace-monitor-demo-") as directory:
         async with LocalBroker(Path(directory)) as broker:
-            printed = _Lines(write)
+            printed = _Lines(write, stop.set)
             ready: asyncio.Future[str] = loop.create_future()
             daemon = Daemon(
                 _config(broker, Path(directory)),
@@ -72,26 +73,47 @@ async def demo(speed: float, duration_s: float | None, write: Callable[[str], No
                 on_ready=ready.set_result,
             )
             running = asyncio.create_task(daemon.run(), name="daemon")
-            waited: list[asyncio.Future[Any]] = [running, ready]
-            await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
-            if running.done():
-                running.result()
-            write(f"broker  {broker.url} ({broker.kind})")
-            write(f"address {ready.result()}  (/api/status /metrics /readyz)")
-            write(f"chain   {' '.join(_STATIONS)}, simulated, {speed:g} times real time; Ctrl-C ends\n")
-            write(_HEAD)
-            feeding = asyncio.create_task(_feed(broker, speed), name="chain")
-            stopped = asyncio.create_task(stop.wait(), name="stop")
-            tasks = [running, feeding, stopped]
-            await asyncio.wait(tasks, timeout=duration_s, return_when=asyncio.FIRST_COMPLETED)
-            for task in (feeding, stopped):
-                task.cancel()
-            fed, _ = await asyncio.gather(feeding, stopped, return_exceptions=True)
-            daemon.stop()
-            await running
-            if isinstance(fed, Exception):
-                raise fed
+            try:
+                await _first(running, ready, timeout_s=None)
+                if running.done():
+                    return
+                write(f"broker  {broker.url} ({broker.kind})")
+                write(f"address {ready.result()}  (/api/status /metrics /readyz)")
+                write(f"chain   {' '.join(_STATIONS)}, simulated, {speed:g} times real time; Ctrl-C ends\n")
+                write(_HEAD)
+                await _play(broker, speed, running, stop, duration_s)
+            finally:
+                # Whatever happened: the daemon ends in order, before its broker and its directory go.
+                daemon.stop()
+                await running
             write(f"\n{printed.count} labels; stopped cleanly")
+
+
+async def _play(
+    broker: LocalBroker,
+    speed: float,
+    running: asyncio.Task[None],
+    stop: asyncio.Event,
+    duration_s: float | None,
+) -> None:
+    """Feed the chain until `stop`, the end of the daemon, or the time is over; raise what ended the feeding."""
+    feeding = asyncio.create_task(_feed(broker, speed), name="chain")
+    stopped = asyncio.create_task(stop.wait(), name="stop")
+    try:
+        await _first(running, feeding, stopped, timeout_s=duration_s)
+    finally:
+        for task in (feeding, stopped):
+            task.cancel()
+        fed, _ = await asyncio.gather(feeding, stopped, return_exceptions=True)
+    if isinstance(fed, aiomqtt.MqttError):
+        raise BrokerError(f"the demo's broker at {broker.url} went away: {fed}; start the demo again")
+    if isinstance(fed, Exception):
+        raise fed
+
+
+async def _first(*futures: asyncio.Future[Any], timeout_s: float | None) -> None:
+    """Wait until one of these ends, or the time is over."""
+    await asyncio.wait(futures, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
 
 
 def _hand_over(loop: asyncio.AbstractEventLoop, printed: _Lines, product: Product) -> None:
@@ -162,14 +184,19 @@ async def _publisher(broker: LocalBroker) -> AsyncIterator[aiomqtt.Client]:
 class _Lines:
     """Prints each label in one aligned line."""
 
-    def __init__(self, write: Callable[[str], None]) -> None:
+    def __init__(self, write: Callable[[str], None], gone: Callable[[], None]) -> None:
         self._write = write
+        self._gone = gone
         self.count = 0
 
     def show(self, product: Product) -> None:
         if product.kind == "flr":
             self.count += 1
-            self._write(label_line(product.body))
+            try:
+                self._write(label_line(product.body))
+            except BrokenPipeError:
+                # Nobody reads any more: the demo is over, and its last line says so to the caller.
+                self._gone()
 
 
 def label_line(body: Json) -> str:

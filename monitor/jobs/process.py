@@ -14,7 +14,7 @@ from tqdm import tqdm
 from monitor.config import Config
 from monitor.errors import DecodeError, MonitorError
 from monitor.io.files import open_archives
-from monitor.io.files_series import interleave
+from monitor.io.files_series import SourceSeries, interleave
 from monitor.pipeline import Pipeline
 from monitor.types import SECOND_NS, Product, SampleBlock
 
@@ -35,19 +35,12 @@ class ProcessReport:
 def process(
     specs: Sequence[str], config: Config, output: IO[bytes], *, progress: bool = False
 ) -> ProcessReport:
-    """Run archive files through the pipeline and write the same objects that the daemon publishes.
+    """Read archive files and run them through the pipeline: `read_series`, then `process_series`."""
+    return process_series(read_series(specs, config), config, output, progress=progress)
 
-    Health objects are left out: they speak of a live feed.
 
-    Parameters
-    ----------
-    specs : sequence of str
-        `FILE` or `CODE=FILE`.
-    config : Config
-    output : binary file
-        One JSON object a line.
-    progress : bool
-        Whether to draw a progress bar.
+def read_series(specs: Sequence[str], config: Config) -> list[SourceSeries]:
+    """Read the files given as `FILE` or `CODE=FILE`; return the series of the stations that some pair uses.
 
     Raises
     ------
@@ -66,7 +59,25 @@ def process(
         )
     for code in sorted(found - wanted):
         logger.info("%s belongs to no pair and is left out", code)
-    used = [one for one in series if one.source in wanted]
+    return [one for one in series if one.source in wanted]
+
+
+def process_series(
+    used: Sequence[SourceSeries], config: Config, output: IO[bytes], *, progress: bool = False
+) -> ProcessReport:
+    """Run series through the pipeline and write the same objects that the daemon publishes.
+
+    Health objects are left out: they speak of a live feed.
+
+    Parameters
+    ----------
+    used : sequence of SourceSeries
+    config : Config
+    output : binary file
+        One JSON object a line.
+    progress : bool
+        Whether to draw a progress bar.
+    """
     pipeline, report = Pipeline(config), ProcessReport()
     piece_ns = round(config.windows.lateness_s * SECOND_NS / 2) or SECOND_NS
     total = sum(one.count for one in used)
