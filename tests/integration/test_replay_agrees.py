@@ -1,0 +1,44 @@
+"""Offline = replayed: `process` and `replay` through a real broker into `run` say the same of one file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from daemon_kit import (
+    DaemonProcess,
+    Listener,
+    assert_agree,
+    assert_one_content_per_id,
+    chain_blocks,
+    closing,
+    command,
+    processed,
+    wait_for_products,
+    write_config,
+    write_csv,
+)
+from mqtt_kit import Mosquitto
+
+pytestmark = pytest.mark.broker
+
+
+def test_replay_into_run_agrees_with_process_on_a_simulated_chain(
+    tmp_path: Path, mosquitto: Mosquitto
+) -> None:
+    archive = write_csv(tmp_path / "chain.csv", chain_blocks(120))
+    config = write_config(tmp_path / "run.yaml", mosquitto.url)
+    expected = processed(config, archive)
+    # Two pairs, 24 window ends from 08:05 to 10:00; and there is something to compare.
+    assert len(expected) == 48
+    assert {"Freq", "NoFreq"} <= {document["label"] for document in expected.values()}
+
+    with closing(Listener(mosquitto.port)) as listener, DaemonProcess(config) as daemon:
+        replayed = command("replay", archive, "--to", mosquitto.url, "--speed", "max", "-c", config)
+        assert replayed.returncode == 0, replayed.stderr
+        wait_for_products(listener, expected, daemon)
+        assert daemon.stop() == 0, daemon.log
+        assert_agree(listener.final, expected)
+        assert_one_content_per_id(listener.documents("flr"))
+        assert_agree(daemon.stored(), expected)
+        assert "Traceback" not in daemon.log
