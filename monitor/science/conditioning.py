@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage, signal
+from scipy import signal
 
 from monitor.types import BoolArray, Float32Array, FloatArray, StationQuality
 
@@ -176,11 +176,18 @@ def _despike(series: FloatArray, threshold: float) -> int:
     off = np.zeros(series.size)
     inner = series[2:-2]
     off[2:-2] = np.abs(inner - (4.0 * (series[1:-3] + series[3:-1]) - series[:-4] - series[4:]) / 6.0)
-    # A quantised quiet record has a median deviation of zero: the mean keeps the scale finite.
-    scale = np.maximum(
-        _MAD_TO_SIGMA * ndimage.median_filter(off, size=_LOCAL_WIDTH, mode="reflect"), off.mean()
+    # A quantised quiet record has a median deviation of zero: the mean keeps the scale finite. Only what stands out
+    # from the mean can be a spike, so only there is the running median needed.
+    floor = float(off.mean())
+    loud = np.flatnonzero(off > threshold * floor)
+    if loud.size == 0:
+        return 0
+    near = np.lib.stride_tricks.sliding_window_view(
+        np.pad(off, _LOCAL_WIDTH // 2, mode="symmetric"), _LOCAL_WIDTH
     )
-    spike = off > threshold * scale
+    scale = np.maximum(_MAD_TO_SIGMA * np.median(near[loud], axis=1), floor)
+    spike = np.zeros(series.size, dtype=np.bool_)
+    spike[loud] = off[loud] > threshold * scale
     edges = np.flatnonzero(np.diff(np.concatenate(([0], spike.astype(np.int8), [0]))))
     found = 0
     for begin, end in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):

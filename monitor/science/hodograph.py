@@ -116,20 +116,24 @@ def smoothed_model(
     -------
     phase_rad, log_ratio : ndarray, shape (p, k)
     """
+    # With H = 1 / (1 + iζ), conj(H_P) H_E is (1 + ζ_P ζ_E + i (ζ_P − ζ_E)) / ((1 + ζ_P²) (1 + ζ_E²)); here ζ_P ζ_E
+    # is u² − β² and ζ_P − ζ_E is 2β, so real arithmetic does.
     shape = (resonance_Hz.size, frequency_Hz.shape[-1])
-    cross = np.zeros(shape, dtype=np.complex128)
-    poleward, equatorward = np.zeros(shape), np.zeros(shape)
+    real, imaginary, poleward, equatorward = np.zeros((4, *shape))
     beta = half_spacing[:, None]
+    centred = (frequency_Hz - resonance_Hz[:, None]) / width_Hz[:, None]
+    reach = (smoothing_Hz / width_Hz)[:, None]
     for offset in _BOXCAR_OFFSETS.tolist():
-        shifted = frequency_Hz + offset * smoothing_Hz[:, None]
-        u = (shifted - resonance_Hz[:, None]) / width_Hz[:, None]
-        p_power, e_power = 1.0 / (1.0 + (u + beta) ** 2), 1.0 / (1.0 + (u - beta) ** 2)
-        # conj(H_P) H_E with H = 1 / (1 + iζ) is (1 + iζ_P)(1 − iζ_E) / |…|².
-        cross += (1.0 + 1j * (u + beta)) * (1.0 - 1j * (u - beta)) * (p_power * e_power)
-        poleward += p_power
-        equatorward += e_power
+        u = centred + offset * reach
+        middle = 1.0 + beta**2 + u**2
+        p_power, e_power = middle + 2.0 * beta * u, middle - 2.0 * beta * u
+        share = 1.0 / (p_power * e_power)
+        real += (middle - 2.0 * beta**2) * share
+        imaginary += share
+        poleward += e_power * share
+        equatorward += p_power * share
     log_ratio: FloatArray = 0.5 * np.log(equatorward / poleward)
-    return np.angle(cross), log_ratio
+    return np.arctan2(2.0 * beta * imaginary, real), log_ratio
 
 
 def fit_window(frequency_Hz: FloatArray, resonance_Hz: FloatArray) -> FloatArray:
