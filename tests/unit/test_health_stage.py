@@ -1,0 +1,172 @@
+"""Health: what is said of a station, when, and how often."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from monitor.stages.health import Health, HealthStage, SourceClocks
+from monitor.types import (
+    SECOND_NS,
+    Label,
+    Pair,
+    Product,
+    ResonanceBatch,
+    SpectrumBatch,
+    StationQuality,
+    Tick,
+    WindowBatch,
+)
+
+S = SECOND_NS
+T_NS = 1_504_785_600 * S
+PAIRS = (Pair("MUO", "PEL"), Pair("PEL", "NUR"))
+CODES = ("MUO", "NUR", "PEL")
+
+
+def stage() -> HealthStage:
+    pairs_of = {code: [pair.name for pair in PAIRS if code in pair.stations] for code in CODES}
+    return HealthStage(pairs_of, 120 * S, 1800 * S)
+
+
+def window(
+    reasons: tuple[str | None, str | None] = (None, None),
+    coverage: tuple[float, float, float] = (1.0, 1.0, 1.0),
+    flat: int | None = None,
+    spiky: int | None = None,
+) -> ResonanceBatch:
+    """A window of all three stations (MUO, NUR, PEL); `flat` and `spiky` name a row."""
+    share = np.array(coverage)
+    usable = share >= 0.9
+    stuck, spikes = np.zeros(3, dtype=np.bool_), np.zeros(3, dtype=np.int64)
+    if flat is not None:
+        stuck[flat], usable[flat] = True, False
+    if spiky is not None:
+        spikes[spiky], usable[spiky] = 500, False
+    batch = WindowBatch(
+        pairs=PAIRS,
+        stations=CODES,
+        station_index=np.array([[0, 2], [2, 1]]),
+        end_ns=T_NS,
+        length_ns=7200 * S,
+        step_ns=S,
+        values_nT=np.zeros((3, 0)),
+        coverage=share,
+        offset_ns=np.zeros(3, dtype=np.int64),
+        notes=(frozenset(),) * 3,
+    )
+    quality = StationQuality(share, np.where(share < 1.0, 900.0, 0.0), spikes, stuck, usable)
+    empty = np.zeros((2, 0))
+    spectrum = SpectrumBatch(
+        batch, quality, np.zeros(0), empty, empty, empty, np.array([11, 11]), np.array([True, True])
+    )
+    unknown = np.full(2, np.nan)
+    labels = (Label.NO_FREQ, Label.NO_FREQ)
+    return ResonanceBatch(spectrum, labels, reasons, unknown, unknown, unknown, unknown, unknown, unknown)
+
+
+def clocks(now_s: int = 0, **behind_s: int) -> SourceClocks:
+    """All stations at `now`, but for those that are so many seconds behind."""
+    now = T_NS + now_s * S
+    return SourceClocks({code: now - behind_s.get(code, 0) * S for code in CODES}, now)
+
+
+def said(products: list[Product]) -> dict[str, str]:
+    return {product.subject: product.body["state"] for product in products}
+
+
+def test_state_is_said_once_and_again_only_when_it_changes() -> None:
+    health = stage()
+    assert said(health.feed([clocks()])) == dict.fromkeys(CODES, "ok")
+    assert health.feed([clocks(1)]) == []
+    assert said(health.feed([clocks(2, MUO=121)])) == {"MUO": "late"}
+    assert health.feed([clocks(3, MUO=122)]) == []
+    assert said(health.feed([clocks(4)])) == {"MUO": "ok"}
+
+
+@pytest.mark.parametrize(("behind", "state"), [(120, "ok"), (121, "late"), (1800, "late"), (1801, "offline")])
+def test_state_follows_how_far_a_station_is_behind(behind: int, state: str) -> None:
+    health = stage()
+    health.feed([clocks(MUO=behind)])
+    assert health.states()["MUO"] == state
+
+
+def test_station_never_heard_is_offline_only_after_a_while() -> None:
+    health = stage()
+    first = SourceClocks({"MUO": T_NS}, T_NS)
+    assert said(health.feed([first])) == {"MUO": "ok"}
+    later = SourceClocks({"MUO": T_NS + 1801 * S}, T_NS + 1801 * S)
+    products = health.feed([later])
+    assert said(products) == {"NUR": "offline", "PEL": "offline"}
+    assert products[0].body["last_sample"] is None
+    assert products[0].body["lag_s"] is None
+
+
+@pytest.mark.parametrize(
+    ("looked_at", "state"),
+    [
+        (window(coverage=(0.5, 1.0, 1.0)), "gap"),
+        (window(flat=0), "flat"),
+        (window(spiky=0), "spikes"),
+        (window(coverage=(0.0, 1.0, 1.0), flat=0), "gap"),
+        (window(), "ok"),
+    ],
+)
+def test_state_follows_the_last_window(looked_at: ResonanceBatch, state: str) -> None:
+    health = stage()
+    health.feed([looked_at, clocks()])
+    assert health.states() == {"MUO": state, "NUR": "ok", "PEL": "ok"}
+
+
+def test_clock_is_said_of_stations_whose_pairs_all_show_an_offset() -> None:
+    health = stage()
+    health.feed([window(reasons=("timing_offset", None)), clocks()])
+    assert health.states() == {"MUO": "clock", "NUR": "ok", "PEL": "ok"}
+    health.feed([window(reasons=("timing_offset", "timing_offset")), clocks(1)])
+    assert health.states() == dict.fromkeys(CODES, "clock")
+    health.feed([window(), clocks(2)])
+    assert health.states() == dict.fromkeys(CODES, "ok")
+
+
+def test_object_says_when_and_how_far() -> None:
+    health = stage()
+    health.feed([window(coverage=(0.95, 1.0, 1.0)), clocks()])
+    (product,) = health.feed([clocks(10, MUO=300)])
+    assert product.topic == "health/MUO"
+    assert product.retained
+    assert product.body["time"] == "2017-09-07T12:00:10Z"
+    assert product.body["last_sample"] == "2017-09-07T11:55:10Z"
+    assert product.body["lag_s"] == 300.0
+    assert product.body["coverage"] == 0.95
+    assert json.loads(product.encode(T_NS))["id"] == "health/MUO/2017-09-07T12:00:10Z/0"
+
+
+def test_two_changes_at_one_instant_have_two_ids() -> None:
+    health = stage()
+    first = health.feed([clocks()])
+    second = health.feed([window(flat=0), clocks()])
+    assert [product.revision for product in second] == [1]
+    assert {p.body["id"] for p in first}.isdisjoint({p.body["id"] for p in second})
+
+
+def test_restart_says_nothing_twice() -> None:
+    health, other = stage(), stage()
+    health.feed([window(flat=0), clocks()])
+    other.restore(json.loads(json.dumps(health.snapshot())))
+    assert other.states() == health.states()
+    assert other.feed([clocks(1)]) == []
+
+
+def test_tick_says_nothing() -> None:
+    assert stage().feed(Tick(S)) == []
+
+
+def test_state_of_another_version_is_refused() -> None:
+    with pytest.raises(ValueError, match="version 2"):
+        stage().restore({"version": 2})
+
+
+def test_states_are_those_of_the_contract() -> None:
+    assert {str(state) for state in Health} == {"ok", "late", "gap", "flat", "spikes", "clock", "offline"}
