@@ -137,20 +137,21 @@ def estimate(
     band = search_band_Hz(l_shell)
     found = _attempt(observed, gamma2, band, parameters)
     timing = timing_offset(observed)
-    offset = ~found.accepted & _is_offset(timing, parameters, sigmas=5.0)
-    wide = np.flatnonzero(~offset & (timing.bandwidth_Hz >= parameters.timing_bandwidth_Hz))
-    if wide.size:
-        behind = _offset_behind(
-            observed.rows(wide), gamma2[wide], (band[0][wide], band[1][wide]), timing.rows(wide), parameters
-        )
-        flagged = wide[behind.flagged]
-        offset[flagged] = True
-        timing = timing.replaced(flagged, behind.timing.rows(behind.flagged))
-    resonant = np.flatnonzero(found.accepted & ~offset)
+    wide = timing.bandwidth_Hz >= parameters.timing_bandwidth_Hz
+    resonant = np.flatnonzero(found.accepted)
     if resonant.size:
         # The phase of a resonance is no ramp: what it leaves over tells the clocks.
         left = _without_model(observed.rows(resonant), found.fitted.rows(resonant), found.reversed[resonant])
         timing = timing.replaced(resonant, timing_offset(left))
+    offset = ~found.accepted & _is_offset(timing, parameters, sigmas=5.0)
+    doubtful = np.abs(np.nan_to_num(timing.offset_s)) >= 0.5 * parameters.timing_offset_s
+    rows = np.flatnonzero(wide & doubtful & ~offset)
+    if rows.size:
+        flagged, behind = _offset_behind(
+            observed.rows(rows), gamma2[rows], (band[0][rows], band[1][rows]), timing.rows(rows), parameters
+        )
+        offset[rows[flagged]] = True
+        timing = timing.replaced(rows[flagged], behind.rows(flagged))
     inside = (observed.frequency_Hz >= band[0][:, None]) & (observed.frequency_Hz <= band[1][:, None])
     inside &= np.isfinite(np.asarray(cross_phase_rad[:, ::_STRIDE]))
     coherent = ((observed.phase_weight > 0.0) & inside).sum(axis=1)
@@ -265,22 +266,16 @@ def _is_offset(
     return result
 
 
-@dataclass(frozen=True, slots=True)
-class _Behind:
-    """Clock offsets behind resonances."""
-
-    flagged: BoolArray
-    timing: TimingOffset
-
-
 def _offset_behind(
     observed: Observation,
     gamma2: FloatArray,
     band_Hz: tuple[FloatArray, FloatArray],
     timing: TimingOffset,
     parameters: ResonanceParameters,
-) -> _Behind:
-    """Tell a resonance on top of a clock offset: take the ramp out, fit the resonance, fit the ramp to the rest.
+) -> tuple[BoolArray, TimingOffset]:
+    """Tell which pairs show a resonance on top of a clock offset, and the offset.
+
+    Take the ramp out, fit the resonance, fit the ramp to the rest.
 
     A few rounds settle it. The far wings of a resonance and its harmonics look like a ramp of up to half a second,
     and more where they fill a narrow band: so the offset must exceed its limit by that, over a wider band.
@@ -289,7 +284,7 @@ def _offset_behind(
         attempt = _attempt(without_ramp(observed, timing.offset_s), gamma2, band_Hz, parameters)
         timing = timing_offset(_without_model(observed, attempt.fitted, attempt.reversed))
     ramp = _is_offset(timing, parameters, sigmas=8.0, margin_s=0.5, wider=1.2)
-    return _Behind(attempt.accepted & ramp, timing)
+    return attempt.accepted & ramp, timing
 
 
 def _without_model(observed: Observation, fitted: HodographFit, turned: BoolArray) -> Observation:
