@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from monitor.config import Config
 from monitor.decoders.base import parse_time_ns
@@ -124,6 +125,25 @@ class Recovery:
             if block.end_ns > begin - length_ns:
                 yield row, block, block.end_ns > begin
 
+    def batches(self, lookback_ns: int, fed_row: int | None) -> Iterator[tuple[int, list[SampleBlock], bool]]:
+        """The same as (last row, blocks, are they new), with the stations side by side again.
+
+        What was stored in one call was joined station by station. Fed like that, the first station's clock would
+        close windows before the others have their turn.
+        """
+        together: dict[str, SampleBlock] = {}
+        last = 0
+        for row, block, is_new in self.samples(lookback_ns, fed_row):
+            if not is_new:
+                yield row, [block], False
+                continue
+            if block.source in together:
+                yield last, list(together.values()), True
+                together = {}
+            together[block.source], last = block, row
+        if together:
+            yield last, list(together.values()), True
+
     def ledger(self) -> dict[str, Json]:
         """Revisions of the stored products, for a product stage that is built again."""
         issued: dict[str, dict[str, list[Json]]] = {}
@@ -159,6 +179,22 @@ class Recovery:
         windows = self._config.windows
         span_s = windows.length_s + windows.cadence_s + windows.lateness_s + windows.revise_s
         return round(span_s * SECOND_NS)
+
+
+def pieces(blocks: Sequence[SampleBlock], piece_ns: int) -> Iterator[list[SampleBlock]]:
+    """Cut blocks at the multiples of `piece_ns`, and yield what belongs together in the order of time."""
+    slots: dict[int, list[SampleBlock]] = {}
+    for block in blocks:
+        start = 0
+        while start < block.count:
+            slot = (block.t0_ns + start * block.step_ns) // piece_ns
+            # Samples that start before the next boundary, rounded up.
+            stop = min(block.count, -(-((slot + 1) * piece_ns - block.t0_ns) // block.step_ns))
+            t0_ns = block.t0_ns + start * block.step_ns
+            slots.setdefault(slot, []).append(replace(block, t0_ns=t0_ns, values=block.values[:, start:stop]))
+            start = stop
+    for slot in sorted(slots):
+        yield slots[slot]
 
 
 def _said(document: Mapping[str, Json]) -> dict[str, Json]:

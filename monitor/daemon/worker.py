@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 from monitor.config import Config, topic_matches
 from monitor.daemon.complaints import Complaints
-from monitor.daemon.recovery import Recovery, stored_product, subjects_of
+from monitor.daemon.recovery import Recovery, pieces, stored_product, subjects_of
 from monitor.decoders import DECODERS, Decoder
 from monitor.errors import DecodeError, StoreError
 from monitor.io.metrics import Metrics
@@ -99,18 +99,20 @@ class Worker:
         if not whole:
             self.pipeline = Pipeline(self._config, self._timed)
             self.pipeline.restore(recovery.ledger())
-        for row, block, is_new in recovery.samples(
-            self.pipeline.lookback_ns, self._fed_row if whole else None
-        ):
+        piece_ns = round(self._config.windows.lateness_s * SECOND_NS / 2) or SECOND_NS
+        fed_row = self._fed_row if whole else None
+        for row, blocks, are_new in recovery.batches(self.pipeline.lookback_ns, fed_row):
             if stopping():
                 return False
-            if not is_new:
-                self.pipeline.load([block])
+            if not are_new:
+                self.pipeline.load(blocks)
                 continue
-            self._readmit(block)
-            products = self._fed([block])
+            for block in blocks:
+                self._readmit(block)
+            for piece in pieces(blocks, piece_ns):
+                products = self._fed(piece)
+                self._keep(products if whole else recovery.news(products))
             self._fed_row = row
-            self._keep(products if whole else recovery.news(products))
             self.commit()
         self._stored_row = self._fed_row = self._store.write_samples([])
         if not whole:

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 import paho.mqtt.client as paho
-from mqtt_kit import Mosquitto
+from paho.mqtt.enums import CallbackAPIVersion
 from prometheus_client.parser import text_string_to_metric_families
 
 from monitor.decoders.native import native_payload, native_topic
@@ -240,7 +240,7 @@ class Client:
         topics: Sequence[str] = (),
     ) -> None:
         self.client = paho.Client(
-            paho.CallbackAPIVersion.VERSION2, client_id=name, protocol=paho.MQTTv311, clean_session=False
+            CallbackAPIVersion.VERSION2, client_id=name, protocol=paho.MQTTv311, clean_session=False
         )
         self.client.reconnect_delay_set(1, 1)
         self.client.max_queued_messages_set(0)
