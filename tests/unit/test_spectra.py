@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import signal
@@ -15,7 +17,8 @@ from monitor.science.spectra import (
     smoothing_for_frequency,
     station_spectra,
 )
-from monitor.types import ComplexArray, FloatArray, IntArray
+from monitor.stages.spectrum import SpectrumStage
+from monitor.types import SECOND_NS, ComplexArray, FloatArray, IntArray, Pair, WindowBatch
 
 COUNT = 7200
 BINS = SpectrumParameters().bins(COUNT)
@@ -133,6 +136,38 @@ class TestSigns:
         assert ramped[1] == pytest.approx(turned, abs=1e-12)
         assert np.array_equal(ratio, same_ratio)
         assert np.array_equal(coherence, same_coherence)
+
+    @pytest.mark.parametrize("lag_ns", [300_000_000, -499_000_000])
+    @pytest.mark.parametrize("late", [0, 1])
+    def test_lag_of_the_sampling_instants_leaves_no_phase(self, lag_ns: int, late: int) -> None:
+        """One wave at both stations, one of which samples off the grid: only its own lag differs."""
+        rng = np.random.default_rng(21)
+        rate, start = rng.uniform(1e-3, 0.11, 600), rng.uniform(0.0, 2 * np.pi, 600)
+        offset_ns = np.zeros(2, dtype=np.int64)
+        offset_ns[late] = lag_ns
+        instants = np.arange(float(COUNT)) + offset_ns[:, None] / SECOND_NS
+        values = np.stack([np.cos(2 * np.pi * np.outer(t, rate) + start) @ (0.01 / rate) for t in instants])
+        window = WindowBatch(
+            pairs=(Pair("MUO", "PEL"),),
+            stations=("MUO", "PEL"),
+            station_index=np.array([[0, 1]]),
+            end_ns=COUNT * SECOND_NS,
+            length_ns=COUNT * SECOND_NS,
+            step_ns=SECOND_NS,
+            values_nT=values,
+            coverage=np.ones(2),
+            offset_ns=offset_ns,
+            notes=(frozenset(), frozenset()),
+        )
+        (batch,) = SpectrumStage(ConditioningParameters(), SpectrumParameters()).feed([window])
+        assert batch.coherence.min() > 0.999
+        assert np.abs(batch.cross_phase_rad).max() < 0.01  # 0.3 s would be 0.19 rad at 100 mHz
+        (blind,) = SpectrumStage(ConditioningParameters(), SpectrumParameters()).feed(
+            [replace(window, offset_ns=np.zeros(2, dtype=np.int64))]
+        )
+        sign = 1.0 if late == 1 else -1.0
+        ramp = sign * 2 * np.pi * batch.frequency_Hz * lag_ns / SECOND_NS
+        assert blind.cross_phase_rad[0] == pytest.approx(ramp, abs=0.01)
 
 
 class TestAgreementWithTheDirectPath:
