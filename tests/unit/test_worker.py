@@ -1,0 +1,271 @@
+"""The worker: what it stores before it says so, what survives a failure, and what it refuses."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from monitor.config import Config
+from monitor.daemon.complaints import Complaints
+from monitor.daemon.recovery import pieces
+from monitor.daemon.worker import Worker
+from monitor.decoders.native import NativeDecoder, native_payload, native_topic
+from monitor.errors import StoreError
+from monitor.io.metrics import Metrics
+from monitor.io.store import Store
+from monitor.types import SECOND_NS, Message, Product, SampleBlock, Tick
+
+T0_NS = 1_504_771_200 * SECOND_NS
+MINUTE_NS = 60 * SECOND_NS
+RECEIVED_NS = 1_700_000_000 * SECOND_NS
+CONFIG = Config.model_validate(
+    {
+        "pairs": ["TAR-BRZ"],
+        "windows": {"length_s": 600, "cadence_s": 300, "lateness_s": 60.0, "revise_s": 3600.0},
+    }
+)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with Store.open(tmp_path / "db.sqlite", retention_ns=1 << 60, product_retention_ns=None) as opened:
+        yield opened
+
+
+def worker_on(store: Store, config: Config = CONFIG) -> Worker:
+    worker = Worker(config, store, Metrics([entry.decoder for entry in config.inputs]))
+    assert worker.restore()
+    return worker
+
+
+def messages(minute: int, count: int = 1) -> list[Message]:
+    """A minute of noise of both stations, for some minutes."""
+    found = []
+    for number in range(minute, minute + count):
+        rng = np.random.default_rng(number)
+        for code in ("TAR", "BRZ"):
+            values = rng.normal(20_000.0, 1.0, (1, 60)).round(3)
+            block = SampleBlock(code, ("H",), T0_NS + number * MINUTE_NS, SECOND_NS, values)
+            found.append(Message(native_topic(block, "geospace/v1"), native_payload(block), RECEIVED_NS))
+    return found
+
+
+def run(worker: Worker, batch: list[Message]) -> bool:
+    worker.compute(worker.take(batch))
+    return worker.commit()
+
+
+def ids(store: Store) -> list[str]:
+    return [json.loads(row.payload)["id"] for row in store.outbox(1000) if row.kind == "flr"]
+
+
+def test_products_come_with_the_window_and_are_read_back(store: Store) -> None:
+    worker = worker_on(store)
+    assert not any(row.kind == "flr" for row in store.outbox(10))
+    assert run(worker, messages(0, 11))
+    assert ids(store) == ["flr/TAR-BRZ/2017-09-07T08:05:00Z/0", "flr/TAR-BRZ/2017-09-07T08:10:00Z/0"]
+    reading = worker.read()
+    assert reading.latest["TAR-BRZ"]["time"] == "2017-09-07T08:10:00Z"
+    assert reading.source_clocks == {"TAR": T0_NS + 11 * MINUTE_NS, "BRZ": T0_NS + 11 * MINUTE_NS}
+
+
+def test_samples_that_could_not_be_stored_are_kept_and_counted_once(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    metrics = Metrics(["native"])
+    worker = Worker(CONFIG, store, metrics)
+    assert worker.restore()
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "write_samples", failing)
+        with pytest.raises(StoreError):
+            worker.take(messages(0))
+        with pytest.raises(StoreError):
+            worker.take([])
+    assert len(worker.take([])) == 2
+    assert worker.take([]) == []
+    text = metrics.render("")[0].decode()
+    assert 'geospace_messages_received_total{decoder="native"} 2.0' in text
+    assert 'geospace_samples_stored_total{source="TAR"} 60.0' in text
+
+
+def test_products_that_could_not_be_committed_go_with_the_next_commit(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = worker_on(store)
+    blocks = worker.take(messages(0, 11))
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "commit", failing)
+        worker.compute(blocks)
+        for _ in range(2):
+            with pytest.raises(StoreError):
+                worker.commit()
+    assert ids(store) == []
+    assert worker.read().latest == {}
+    assert worker.commit()
+    assert len(ids(store)) == 2
+
+
+def failing(*_arguments: object) -> None:
+    raise StoreError("the disk is full")
+
+
+def test_product_that_contradicts_a_stored_one_is_left_out_and_does_not_block(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    worker = worker_on(store)
+    stray = Product(
+        "flr",
+        "TAR-BRZ",
+        T0_NS + 5 * MINUTE_NS,
+        0,
+        True,
+        {"time": "2017-09-07T08:05:00Z", "revision": 0, "id": "other"},
+    )
+    store.commit([(stray, stray.encode(0))], {})
+    assert run(worker, messages(0, 11))
+    assert ids(store) == ["other", "flr/TAR-BRZ/2017-09-07T08:10:00Z/0"]
+    assert "stored with other content" in caplog.text
+
+
+@pytest.mark.parametrize("committed", [0, 3, 7, 11])
+def test_restart_anywhere_gives_the_products_of_one_run(committed: int, store: Store, tmp_path: Path) -> None:
+    """The first run stores everything, and dies with only the first minutes computed and committed."""
+    first = worker_on(store)
+    run(first, messages(0, committed))
+    first.commit(at_once=True)
+    first.take(messages(committed, 22 - committed))
+    second = worker_on(store)
+    run(second, messages(22, 3))
+    with Store.open(tmp_path / "whole.sqlite", retention_ns=1 << 60, product_retention_ns=None) as other:
+        whole = worker_on(other)
+        for minute in range(25):
+            run(whole, messages(minute))
+        assert contents(store) == contents(other)
+        assert len(contents(store)) == 5
+
+
+def contents(store: Store) -> dict[str, object]:
+    documents = [json.loads(row.payload) for row in store.outbox(1000) if row.kind == "flr"]
+    return {document["id"]: {**document, "published": None} for document in documents}
+
+
+def test_restart_stops_when_it_is_told_to_and_loses_nothing(store: Store) -> None:
+    worker_on(store).take(messages(0, 11))
+    stopped = Worker(CONFIG, store, Metrics([]))
+    assert not stopped.restore(lambda: True)
+    worker_on(store)
+    assert len(ids(store)) == 2
+
+
+def test_restored_worker_shows_the_last_product_at_once(store: Store) -> None:
+    run(worker_on(store), messages(0, 11))
+    metrics = Metrics([])
+    again = Worker(CONFIG, store, metrics)
+    assert again.restore()
+    assert again.read().latest["TAR-BRZ"]["time"] == "2017-09-07T08:10:00Z"
+    text = metrics.render("")[0].decode()
+    assert 'geospace_flr_label{label="NoFreq",pair="TAR-BRZ"} 1.0' in text
+
+
+def test_shown_product_vanishes_when_the_product_clock_passes_its_validity(store: Store) -> None:
+    """Its successor is missing (the pipeline failed on it); the time of the data stays."""
+    run(worker_on(store), messages(0, 11))
+    metrics = Metrics([])
+    worker = Worker(CONFIG, store, metrics)
+    assert worker.restore()
+    # valid_until = 08:10 + cadence 300 s + lateness 60 s + 180 s = 08:19; the clock stands at 08:11.
+    worker.compute(Tick(7 * MINUTE_NS))
+    metrics.expire(worker.pipeline.product_clocks.get)
+    assert "geospace_flr_label{" in metrics.render("")[0].decode()
+    worker.compute(Tick(2 * MINUTE_NS))
+    metrics.expire(worker.pipeline.product_clocks.get)
+    text = metrics.render("")[0].decode()
+    assert "geospace_flr_label{" not in text
+    assert 'geospace_flr_data_timestamp_seconds{pair="TAR-BRZ"}' in text
+
+
+def test_decoder_that_fails_costs_one_message(
+    store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    decode = NativeDecoder.decode
+    calls = 0
+
+    def fails_once(decoder: NativeDecoder, message: Message) -> object:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            raise ZeroDivisionError("a bug")
+        return decode(decoder, message)
+
+    monkeypatch.setattr(NativeDecoder, "decode", fails_once)
+    worker = worker_on(store)
+    assert len(worker.take(messages(0, 2))) == 3
+    assert worker.read().rejected == {"native: decoder_failed": 1}
+    assert "please report this" in caplog.text
+
+
+def test_topic_without_an_input_is_rejected(store: Store) -> None:
+    worker = worker_on(store)
+    assert worker.take([Message("elsewhere/x", b"", RECEIVED_NS)]) == []
+    assert worker.read().rejected == {"none: no_decoder": 1}
+
+
+def test_batch_on_which_the_pipeline_fails_is_left_out(
+    store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    worker = worker_on(store)
+    with monkeypatch.context() as patch:
+        patch.setattr(worker.pipeline, "feed", lambda _items: 1 / 0)
+        with caplog.at_level(logging.ERROR):
+            assert not run(worker, messages(0))
+    assert worker.read().rejected == {"pipeline: failed": 1}
+    assert run(worker, messages(1, 10))
+
+
+def test_removed_pair_is_withdrawn_once_behind_what_waits(store: Store) -> None:
+    run(worker_on(store), messages(0, 11))
+    other = Config.model_validate({"pairs": ["NUR-TAR"], "windows": CONFIG.windows.model_dump()})
+    for _ in range(2):
+        assert Worker(other, store, Metrics([])).restore()
+    rows = [(row.topic, row.payload == b"", row.retained) for row in store.outbox(100)]
+    assert rows.count(("flr/TAR-BRZ", True, True)) == 1
+    assert rows.index(("flr/TAR-BRZ", True, True)) > rows.index(("flr/TAR-BRZ", False, True))
+    assert ("health/BRZ", True, True) in rows
+    assert ("health/TAR", True, True) not in rows
+
+
+def test_complaints_are_one_a_minute_for_a_topic_and_bounded_in_all() -> None:
+    complaints = Complaints()
+    assert complaints.line("a/b", "not_json", "x", 0) == "refused a message on 'a/b': not_json: x"
+    assert complaints.line("a/b", "not_json", "x", 30 * SECOND_NS) is None
+    assert complaints.line("a/b", "empty", "x", 30 * SECOND_NS) is not None
+    later = complaints.line("a/b", "not_json", "x", 60 * SECOND_NS)
+    assert later is not None
+    assert later.endswith("(1 more like it in the last minute)")
+    lines = [complaints.line(f"t/{n}\n", "not_json", "x", 61 * SECOND_NS) for n in range(1000)]
+    told = [line for line in lines if line is not None]
+    assert len(told) < 60
+    assert all("\n" not in line for line in told)
+    after = complaints.line("a/c", "not_json", "x", 200 * SECOND_NS)
+    assert after is not None
+    assert f"({1000 - len(told)} others were not logged)" in after
+
+
+def test_pieces_hold_every_sample_once_in_the_order_of_time() -> None:
+    blocks = [
+        SampleBlock(code, ("H",), T0_NS + 7 * SECOND_NS, SECOND_NS, np.arange(200.0)[None, :])
+        for code in ("TAR", "BRZ")
+    ]
+    cut = list(pieces(blocks, MINUTE_NS))
+    assert [[block.source for block in piece] for piece in cut] == [["TAR", "BRZ"]] * 4
+    for source in ("TAR", "BRZ"):
+        mine = [block for piece in cut for block in piece if block.source == source]
+        assert np.concatenate([block.values[0] for block in mine]).tolist() == list(range(200))
+        assert all(a.end_ns == b.t0_ns for a, b in itertools.pairwise(mine))
+        assert all(block.t0_ns % MINUTE_NS == 0 for block in mine[1:])
