@@ -119,6 +119,7 @@ async def test_unacknowledged_come_again_after_an_abrupt_drop(mosquitto: Mosquit
         assert sorted(numbers(again)) == [15, 16, 17, 18, 19, 99]
         link.acknowledge(first)  # of the former connection: must not touch the new one's
         link.acknowledge(again)
+        await barrier(link)
     async with running(make_link(mosquitto, protocol=protocol)) as link:
         assert await link.receive(100, 0.3) == []
 
@@ -128,9 +129,8 @@ async def test_acknowledged_never_come_again(mosquitto: Mosquitto, protocol: str
     async with running(make_link(mosquitto, protocol=protocol)) as link:
         await publish_numbers(mosquitto, 50)
         link.acknowledge(await receive_count(link, 50))
-        # A new connection takes the session over at once, with what the broker has not read yet. It reads in
-        # order: once it answers this, it has read the acknowledgements.
-        await link.publish("fence", b"", retain=False)
+        # A new connection takes the session over at once, with what the broker has not read yet.
+        await barrier(link)
     async with running(make_link(mosquitto, protocol=protocol)) as link:
         assert await link.receive(100, 0.3) == []
 
