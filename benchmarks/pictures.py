@@ -84,6 +84,28 @@ def simulate(step_s: float) -> Day:
     return day
 
 
+def report(day: Day) -> None:
+    """Print how far the estimates lie from the two frequencies between which the pair's lines ring."""
+    scenario = day.simulator.scenario
+    for pair, label in ((NORMAL[0], Label.FREQ), (REVERSED[0], Label.FREQ), (REVERSED[0], Label.PBL)):
+        shells = np.array([scenario.l_shell(code) for code in pair.stations])
+        estimated, lines = [], []
+        for body in day.labels:
+            if body["pair"] == pair.name and body["label"] == label:
+                centre = _ns(datetime.fromisoformat(body["effective_time"]))
+                rings = scenario.plasma.resonance_frequency_Hz(shells, centre, scenario.longitude_deg)
+                estimated.append(body["frequency_mHz"])
+                lines.append(rings * 1e3)
+        apart = np.array(lines)
+        for name, middle in (
+            ("geometric mean", np.sqrt(apart.prod(axis=1))),
+            ("arithmetic mean", apart.mean(axis=1)),
+        ):
+            off = 100.0 * np.median(np.array(estimated) / middle - 1.0)
+            what = f"{pair.name} {label}: {len(estimated)} windows"
+            print(f"{what}, median {off:+.1f} % from the {name} of the lines' frequencies")
+
+
 def draw_day(day: Day) -> Figure:
     """Dynamic cross-phase of one pair, with what was estimated and what is true."""
     windows = day.of(DAY_PAIR)
@@ -260,6 +282,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     mpl.rcParams["font.size"] = 9
     day = simulate(10.0 if options.quick else 1.0)
+    report(day)
     options.folder.mkdir(parents=True, exist_ok=True)
     for name, figure, dpi in (("day.png", draw_day(day), 110), ("hodograph.png", draw_hodographs(day), 84)):
         path = options.folder / name
