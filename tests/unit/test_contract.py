@@ -1,0 +1,383 @@
+"""The reference pages and the code say the same: fields, metrics, reasons, flags, states, commands, keys."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import json
+import re
+from collections.abc import Iterable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from pydantic import BaseModel
+
+import monitor
+from monitor import cli
+from monitor.config import DEFAULT_DECODERS, Config, Input, StationEntry
+from monitor.config.schema import DECODER_OPTIONS
+from monitor.daemon.status import status_message, status_page
+from monitor.daemon.worker import Reading
+from monitor.decoders import DECODERS
+from monitor.decoders.base import REASONS
+from monitor.io.http import HttpServer
+from monitor.io.metrics import STATION_STATES, Metrics
+from monitor.pipeline import Pipeline
+from monitor.science.synthetic.ground import EMMA, GroundSimulator, quiet_day
+from monitor.stages.health import Health
+from monitor.types import SECOND_NS, Json, Label, Product
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = Path(monitor.__file__).parent
+INTERFACES = ROOT / "docs" / "reference" / "interfaces.md"
+CONFIGURATION = ROOT / "docs" / "reference" / "configuration.md"
+BEGIN_NS = 1_577_858_400 * SECOND_NS  # 2020-01-01T06:00:00Z, when the simulated waves are strong
+NULL_NOW = "*Null now"
+
+# Strings in the functions below that decide between flags and are none themselves.
+NO_FLAGS = frozenset({"magnetic"})
+
+
+def section(page: Path, heading: str) -> str:
+    """Text below a heading, down to the next one of its level or above."""
+    text = page.read_text(encoding="utf-8")
+    match = re.search(rf"^(#+) {re.escape(heading)}$", text, re.MULTILINE)
+    assert match is not None, f"{page.name} has no section {heading}"
+    rest = text[match.end() :]
+    end = re.search(rf"^#{{1,{len(match[1])}}} ", rest, re.MULTILINE)
+    return rest if end is None else rest[: end.start()]
+
+
+def rows(text: str) -> list[list[str]]:
+    """Cells of all tables of a text, without their headings."""
+    found: list[list[str]] = []
+    for block in re.findall(r"(?:^\|.*\n)+", text + "\n", re.MULTILINE):
+        lines = [line.strip().strip("|").split("|") for line in block.splitlines()]
+        assert len({len(line) for line in lines}) == 1, f"ragged table: {block}"
+        found += [[cell.strip() for cell in line] for line in lines[2:]]
+    return found
+
+
+def code(cell: str) -> list[str]:
+    """What stands in backticks."""
+    return re.findall(r"`([^`]+)`", cell)
+
+
+def first_column(page: Path, heading: str) -> list[str]:
+    return [name for row in rows(section(page, heading)) for name in code(row[0])]
+
+
+def only_once(names: Iterable[str]) -> set[str]:
+    listed = list(names)
+    assert len(set(listed)) == len(listed), "a name is documented twice"
+    return set(listed)
+
+
+def paths_of(body: Mapping[str, Json], nested: Iterable[str]) -> set[str]:
+    """Keys of an object, those of `nested` sub-objects as `outer.inner`."""
+    inner = {f"{outer}.{key}" for outer in nested for key in body[outer]}
+    return set(body) | inner
+
+
+@cache
+def products() -> tuple[Product, ...]:
+    """What the pipeline makes of four hours of two stations, the last of them with one station alone."""
+    chain = [station for station in EMMA if station[0] in ("TAR", "BRZ")]
+    simulator = GroundSimulator(quiet_day(BEGIN_NS, stations=chain))
+    config = Config.model_validate({"pairs": ["TAR-BRZ"], "outputs": {"spectra": True}})
+    pipeline = Pipeline(config)
+    found: list[Product] = []
+    for minute in range(240):
+        start = BEGIN_NS + minute * 60 * SECOND_NS
+        blocks = simulator.blocks(start, start + 60 * SECOND_NS)
+        found += pipeline.feed(blocks if minute < 180 else blocks[:1])
+    return tuple(found)
+
+
+def documents(kind: str) -> list[dict[str, Any]]:
+    found = [json.loads(product.encode(0)) for product in products() if product.kind == kind]
+    assert found, f"the simulation gave no {kind}"
+    return found
+
+
+class TestObjects:
+    @pytest.mark.parametrize(
+        ("kind", "nested"), [("flr", ("physical", "model")), ("spectrum", ()), ("health", ())]
+    )
+    def test_fields_are_documented_and_made(self, kind: str, nested: tuple[str, ...]) -> None:
+        documented = only_once(first_column(INTERFACES, f"Object `{kind}`"))
+        for document in documents(kind):
+            assert paths_of(document, nested) == documented
+
+    def test_status_fields_are_documented_and_made(self) -> None:
+        documented = only_once(first_column(INTERFACES, "Object `status`"))
+        for state in ("online", "offline"):
+            assert paths_of(json.loads(status_message(BEGIN_NS, state)), ("models",)) == documented
+
+    def test_status_page_fields_are_documented_and_made(self) -> None:
+        page = status_page(
+            Config(), Reading(), started_ns=0, reasons=(), connected=True, queues={}, store_bytes=0
+        )
+        table = section(INTERFACES, "HTTP").partition("`/api/status`:")[2]
+        assert only_once(name for row in rows(table) for name in code(row[0])) == set(page)
+
+    def test_what_is_said_to_be_null_now_is_null_in_every_product(self) -> None:
+        fields = [code(row[0])[0] for row in rows(section(INTERFACES, "Object `flr`")) if NULL_NOW in row[2]]
+        assert len(fields) == 8
+        for document in documents("flr"):
+            for field in fields:
+                outer, _, inner = field.partition(".")
+                assert (document[outer][inner] if inner else document[outer]) is None, field
+
+    def test_what_is_not_said_to_be_null_is_known_with_a_resonance(self) -> None:
+        resonant = [document for document in documents("flr") if document["label"] == "Freq"]
+        assert resonant, "the simulated morning shows no resonance"
+        null_now = {
+            code(row[0])[0] for row in rows(section(INTERFACES, "Object `flr`")) if NULL_NOW in row[2]
+        }
+        for document in resonant:
+            unknown = {key for key, value in document.items() if value is None}
+            unknown |= {f"physical.{key}" for key, value in document["physical"].items() if value is None}
+            assert unknown == null_now
+
+    def test_no_resonance_carries_no_frequency(self) -> None:
+        table = rows(section(INTERFACES, "Object `flr`"))
+        fields = [code(row[0])[0] for row in table if "ull with `NoFreq`" in row[2]]
+        assert "frequency_mHz" in fields
+        silent = [document for document in documents("flr") if document["label"] == "NoFreq"]
+        assert silent, "every window of the simulation shows a resonance"
+        for document in silent:
+            for field in fields:
+                outer, _, inner = field.partition(".")
+                assert (document[outer][inner] if inner else document[outer]) is None, field
+
+    @pytest.mark.parametrize("kind", ["flr", "spectrum", "health"])
+    def test_topics_are_documented(self, kind: str) -> None:
+        listed = {
+            code(row[0])[0].partition("/")[0]: row[1] for row in rows(section(INTERFACES, "Output topics"))
+        }
+        assert set(listed) == {"flr", "spectrum", "health", "status"}
+        retained = {product.retained for product in products() if product.kind == kind}
+        assert retained == {listed[kind].startswith("yes")}
+
+    def test_labels_are_documented(self) -> None:
+        (row,) = [row for row in rows(section(INTERFACES, "Object `flr`")) if row[0] == "`label`"]
+        assert set(code(row[2])) == {str(label) for label in Label}
+
+
+def functions(path: str, *names: str) -> list[ast.FunctionDef]:
+    """Functions and methods of a module of the package."""
+    tree = ast.parse((PACKAGE / path).read_text(encoding="utf-8"))
+    found = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node.name in names]
+    assert {node.name for node in found} == set(names), f"{path} has no longer all of {names}"
+    return found
+
+
+def words(node: ast.FunctionDef) -> set[str]:
+    """Constants of a function that look like a flag, its docstring left out."""
+    body = node.body[1:] if ast.get_docstring(node) is not None else node.body
+    constants = [part for line in body for part in ast.walk(line) if isinstance(part, ast.Constant)]
+    return {
+        part.value
+        for part in constants
+        if isinstance(part.value, str) and re.fullmatch(r"[a-z]+(_[a-z]+)*", part.value)
+    }
+
+
+def raised_reasons() -> set[str]:
+    """First arguments of every DecodeError of the package, where they stand there as text."""
+    found: set[str] = set()
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.Call):
+                continue
+            function = node.func
+            name = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", None)
+            at = {"DecodeError": 0, "message_rejected": 1}.get(str(name))
+            if at is not None and len(node.args) > at:
+                reason = node.args[at]
+                if isinstance(reason, ast.Constant) and isinstance(reason.value, str):
+                    found.add(reason.value)
+    return found
+
+
+class TestWords:
+    def test_flags_are_documented_and_given(self) -> None:
+        given = set().union(
+            *(
+                words(node)
+                for node in (
+                    *functions("stages/product.py", "_flags"),
+                    *functions("stages/resonance.py", "_label", "_unusable"),
+                    *functions("stages/window.py", "_north", "_station_window"),
+                )
+            )
+        )
+        assert only_once(first_column(INTERFACES, "Flags")) == given - NO_FLAGS
+
+    def test_flags_of_products_are_documented(self) -> None:
+        documented = set(first_column(INTERFACES, "Flags"))
+        flags = [set(document["flags"]) for document in documents("flr")]
+        assert set().union(*flags) <= documented
+        assert all("physical_only" in some for some in flags)
+
+    def test_health_states_are_documented_in_their_order(self) -> None:
+        assert first_column(INTERFACES, "Health states") == [str(state) for state in Health]
+        assert set(STATION_STATES) == set(Health)
+
+    def test_reasons_of_rejection_are_documented_and_given(self) -> None:
+        documented = only_once(first_column(INTERFACES, "Reasons of rejection"))
+        assert documented == REASONS | raised_reasons()
+
+
+class TestMetrics:
+    def test_metrics_are_documented_with_labels_and_kind(self) -> None:
+        metrics = Metrics(["native"])
+        known: dict[str, tuple[str, set[str]]] = {}
+        for family in metrics.registry.collect():
+            if family.name.startswith("geospace_"):
+                suffix = {"counter": "_total", "info": "_info"}.get(family.type, "")
+                known[family.name + suffix] = (family.type, set())
+        documented = {
+            code(row[0])[0]: (row[2], set(code(row[1]))) for row in rows(section(INTERFACES, "Metrics"))
+        }
+        assert set(documented) == set(known)
+        assert {name: kind for name, (kind, _) in documented.items()} == {
+            name: kind for name, (kind, _) in known.items()
+        }
+
+    def test_labels_of_metrics_are_documented(self) -> None:
+        metrics = Metrics(["native"])
+        metrics.message_rejected("native", "empty")
+        metrics.samples_stored("TAR", 1)
+        metrics.source_lag("TAR", 1.0)
+        metrics.stage_duration("window", 0.1)
+        metrics.product_latency("flr", 1.0)
+        metrics.mqtt_connected(True)
+        metrics.queue_depth("intake", 0)
+        newest = {product.kind: product for product in products() if body_is_resonant(product)}
+        for product in newest.values():
+            metrics.product(product)
+        seen: dict[str, set[str]] = {}
+        for family in metrics.registry.collect():
+            for sample in family.samples:
+                name = re.sub(r"_(bucket|sum|count)$", "", sample.name)
+                if name.startswith("geospace_"):
+                    seen.setdefault(name, set()).update(set(sample.labels) - {"le"})
+        documented = {code(row[0])[0]: set(code(row[1])) for row in rows(section(INTERFACES, "Metrics"))}
+        assert seen == documented
+
+
+def body_is_resonant(product: Product) -> bool:
+    return product.kind == "health" or product.body.get("label") == "Freq"
+
+
+def parsers() -> dict[str, argparse.ArgumentParser]:
+    """The parser of every command."""
+    (commands,) = [
+        action for action in cli._parser()._actions if isinstance(action, argparse._SubParsersAction)
+    ]
+    return dict(commands.choices)
+
+
+class TestCommands:
+    def test_commands_are_documented(self) -> None:
+        table, _ = self._tables()
+        assert [code(row[0])[0] for row in table] == list(parsers())
+
+    def test_options_are_documented_with_their_commands(self) -> None:
+        _, table = self._tables()
+        documented = {
+            (option, command) for row in table for option in code(row[0]) for command in code(row[1])
+        }
+        given = {
+            (option, name)
+            for name, parser in parsers().items()
+            for action in parser._actions
+            if not isinstance(action, argparse._HelpAction)
+            for option in action.option_strings
+        }
+        assert documented == given
+
+    def test_exit_codes_are_documented(self) -> None:
+        documented = {int(value) for value in first_column(INTERFACES, "Exit codes")}
+        assert documented == {cli.EXIT_DONE, cli.EXIT_FAILED, cli.EXIT_CONFIGURATION}
+
+    def test_http_paths_are_documented(self) -> None:
+        server = HttpServer("127.0.0.1:0", metrics=lambda _: (b"", ""), ready=lambda: (True, []), status=dict)
+        paths = {route.path for route in server._routes if hasattr(route, "path")}
+        table = section(INTERFACES, "HTTP").partition("`/api/status`:")[0]
+        assert {name for row in rows(table) for name in code(row[0])} == paths | {"/"}
+
+    def test_commands_of_the_readme_are_targets_of_the_makefile(self) -> None:
+        text = (ROOT / "README.md").read_text(encoding="utf-8")
+        named = set(re.findall(r"\bmake ([a-z]+)", text))
+        targets = set(
+            re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+        )
+        assert {"run", "test"} <= named <= targets
+
+    @staticmethod
+    def _tables() -> tuple[list[list[str]], list[list[str]]]:
+        found = rows(section(INTERFACES, "Commands"))
+        return [row for row in found if len(row) == 2], [row for row in found if len(row) == 3]
+
+
+def keys_of(model: type[BaseModel], prefix: str = "") -> dict[str, Any]:
+    """Leaf keys of a model, dotted, and their defaults as JSON has them."""
+    found: dict[str, Any] = {}
+    for name, field in model.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            found |= keys_of(field.annotation, f"{prefix}{name}.")
+        else:
+            default = field.get_default(call_default_factory=True)
+            found[prefix + name] = str(default) if isinstance(default, Path) else default
+    return found
+
+
+class TestConfiguration:
+    def test_keys_are_documented_with_their_defaults(self) -> None:
+        documented = {code(row[0])[0]: row[1] for row in self._rows() if "[]" not in row[0]}
+        expected = {
+            name: value for name, value in keys_of(Config).items() if name not in ("inputs", "stations")
+        }
+        expected |= keys_of(StationEntry, "stations.XYZ.")
+        assert set(documented) == set(expected)
+        for name, cell in documented.items():
+            value = yaml.safe_load(code(cell)[0])
+            default = expected[name]
+            assert value == (list(default) if isinstance(default, tuple) else default), name
+            assert isinstance(value, bool) == isinstance(default, bool), name
+
+    def test_keys_of_inputs_are_documented(self) -> None:
+        documented = {code(row[0])[0]: row for row in self._rows() if "[]" in row[0]}
+        keys = {f"inputs[].{key}" for key in Input.model_fields if key != "options"}
+        options = {f"inputs[].options.{key}" for model in DECODER_OPTIONS.values() for key in keys_of(model)}
+        assert set(documented) == keys | options
+        assert set(code(documented["inputs[].decoder"][2])) == DEFAULT_DECODERS == set(DECODERS)
+
+    def test_default_inputs_are_documented(self) -> None:
+        text = section(CONFIGURATION, "inputs").partition("|")[0]
+        for entry in Config().inputs:
+            assert f"`{entry.decoder}` on `{entry.topic}`" in text
+
+    def test_choices_are_documented(self) -> None:
+        documented = {code(row[0])[0]: code(row[2]) for row in self._rows()}
+        schema = Config.model_json_schema()
+        choices = {
+            f"{section_name}.{key}": field["enum"]
+            for section_name, model in schema["properties"].items()
+            if "$ref" in model
+            for key, field in schema["$defs"][model["$ref"].rpartition("/")[2]]["properties"].items()
+            if "enum" in field
+        }
+        assert choices.keys() == {"mqtt.protocol", "log.level"}
+        for name, allowed in choices.items():
+            assert [yaml.safe_load(one) for one in documented[name]] == allowed
+
+    @staticmethod
+    def _rows() -> list[list[str]]:
+        return rows(CONFIGURATION.read_text(encoding="utf-8"))
