@@ -1,0 +1,274 @@
+"""The documentation holds together: links, pictures, and every block that can be compiled, parsed or run."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from types import CodeType
+from typing import Any
+
+import pytest
+
+from monitor import cli, demo
+from monitor.config import load_config, parse_config
+from monitor.decoders import DECODERS
+from monitor.io.broker import LocalBroker, find_mosquitto
+from monitor.io.metrics import Metrics
+from monitor.stations import load_station_table
+from monitor.types import SECOND_NS, Message
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "benchmarks").glob("*.md")])
+DECISIONS = sorted((ROOT / "docs" / "decisions").glob("*.md"))
+RUN = "<!-- run -->"
+LARGEST_PICTURE_BYTES = 150_000
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A fenced block: its language, what it holds, the line before its fence, and where it stands."""
+
+    language: str
+    text: str
+    before: str
+    place: str
+
+
+def blocks(page: Path) -> list[Block]:
+    found = []
+    text = page.read_text(encoding="utf-8")
+    for match in re.finditer(r"^```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
+        above = text[: match.start()].rstrip("\n")
+        place = f"{page.name}:{above.count(chr(10)) + 2}"
+        found.append(Block(match[1], match[2], above.rpartition("\n")[2], place))
+    return found
+
+
+def all_blocks(*languages: str) -> list[Any]:
+    return [
+        pytest.param(block, id=block.place)
+        for page in PAGES
+        for block in blocks(page)
+        if block.language in languages
+    ]
+
+
+def prose(page: Path) -> str:
+    """The text without its fenced blocks and inline code."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    return re.sub(r"`[^`\n]*`", "", text)
+
+
+def anchors(page: Path) -> set[str]:
+    """Anchors of a page's headings, as GitHub makes them."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def compiled(block: Block) -> CodeType:
+    code: CodeType = compile(block.text, block.place, "exec")
+    return code
+
+
+class TestLinks:
+    @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+    def test_relative_links_lead_to_files_and_headings(self, page: Path) -> None:
+        for target in re.findall(r"\]\(([^)\s]+)\)", prose(page)):
+            if re.match(r"[a-z]+:", target):
+                continue
+            path, _, anchor = target.partition("#")
+            file = (page.parent / path).resolve() if path else page
+            assert file.is_relative_to(ROOT), target
+            assert file.exists(), target
+            if anchor:
+                assert anchor in anchors(file), target
+
+    def test_every_page_is_reached_from_the_readme(self) -> None:
+        reached: set[Path] = set()
+        ahead = [ROOT / "README.md"]
+        while ahead:
+            page = ahead.pop()
+            reached.add(page)
+            for target in re.findall(r"\]\(([^)\s#]+\.md)[)#]", prose(page)):
+                file = (page.parent / target).resolve()
+                if file not in reached and "://" not in target:
+                    ahead.append(file)
+        assert {page for page in PAGES if page.is_relative_to(ROOT / "docs")} <= reached
+
+    def test_decisions_are_numbered_and_listed_under_their_titles(self) -> None:
+        index = (ROOT / "docs" / "README.md").read_text(encoding="utf-8")
+        for number, path in enumerate(DECISIONS, start=1):
+            text = path.read_text(encoding="utf-8")
+            assert path.name.startswith(f"{number:04d}-")
+            title = re.match(rf"# {number}\. (.+)\n", text)
+            assert title is not None, path.name
+            assert f"{number}. [{title[1]}](decisions/{path.name})" in index
+            for heading in ("Context", "Decision", "Consequences"):
+                assert f"\n## {heading}\n" in text, path.name
+
+    def test_pictures_are_shown_and_small(self) -> None:
+        pictures = set((ROOT / "docs" / "pictures").glob("*.png"))
+        shown = {
+            (page.parent / target).resolve()
+            for page in PAGES
+            for target in re.findall(r"!\[[^\]]+\]\(([^)]+)\)", page.read_text(encoding="utf-8"))
+        }
+        assert pictures == shown
+        assert all(picture.stat().st_size < LARGEST_PICTURE_BYTES for picture in pictures)
+
+    def test_pictures_say_that_they_are_synthetic(self) -> None:
+        for page in PAGES:
+            text = page.read_text(encoding="utf-8")
+            for match in re.finditer(r"^!\[.*\)$", text, re.MULTILINE):
+                assert text[match.end() :].lstrip().startswith("*Synthetic:"), f"{page.name}: {match[0]}"
+
+
+class TestBlocks:
+    @pytest.mark.parametrize("block", all_blocks("python"))
+    def test_python_compiles(self, block: Block) -> None:
+        assert compiled(block).co_code
+
+    @pytest.mark.parametrize("block", all_blocks("yaml"))
+    def test_yaml_is_a_whole_and_good_configuration(self, block: Block) -> None:
+        assert parse_config(block.text, block.place).pair_list
+
+    @pytest.mark.parametrize("block", all_blocks("json"))
+    def test_json_is_an_input_that_its_decoder_takes(self, block: Block) -> None:
+        document = json.loads(block.text)
+        name, topic = (
+            ("imagmqtt", "impf/tar/pt1s/1/xyzs")
+            if "startDate" in document
+            else ("native", "geospace/v1/in/mag/TAR")
+        )
+        decoded = DECODERS[name]({}).decode(Message(topic, block.text.encode(), 1_800_000_000 * SECOND_NS))
+        assert [one.source for one in decoded] == ["TAR"]
+
+    @pytest.mark.parametrize("block", all_blocks("sh"))
+    def test_commands_are_taken_by_the_program_and_the_makefile(self, block: Block) -> None:
+        makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+        lines = [shlex.split(line, comments=True) for line in block.text.replace("\\\n", "").splitlines()]
+        assert any(lines)
+        for words in filter(None, lines):
+            if words[0] == "make":
+                assert f"\n{words[1]}:" in makefile
+            elif words[0].endswith("geospace-monitor"):
+                assert cli._parser().parse_args(words[1:]).command is not None
+            elif words[0] == "mosquitto_pub":
+                self._decode(words)
+            else:
+                assert words[0] == "python"
+                assert (ROOT / words[1]).is_file()
+
+    @staticmethod
+    def _decode(words: list[str]) -> None:
+        options = dict(zip(words[1::2], words[2::2], strict=True))
+        assert options["-q"] == "1"
+        message = Message(options["-t"], options["-m"].encode(), 1_800_000_000 * SECOND_NS)
+        assert DECODERS["native"]({}).decode(message)
+
+    @pytest.mark.parametrize("block", all_blocks("promql"))
+    def test_queries_name_metrics_and_labels_that_exist(self, block: Block) -> None:
+        metrics = Metrics()
+        known = {
+            family.name + {"counter": "_total", "info": "_info"}.get(family.type, "")
+            for family in metrics.registry.collect()
+        }
+        named = set(re.findall(r"\bgeospace_\w+", block.text))
+        assert named
+        assert named <= known
+
+    def test_readme_shows_the_heading_that_the_demo_prints(self) -> None:
+        for page in (ROOT / "README.md", ROOT / "docs" / "tutorial.md"):
+            (shown,) = [
+                block for block in blocks(page) if block.language == "text" and "chain " in block.text
+            ]
+            lines = shown.text.splitlines()
+            assert demo._HEAD in lines
+            assert f"chain   {' '.join(demo._STATIONS)}, simulated" in shown.text
+            table = load_station_table()
+            for line in lines[lines.index(demo._HEAD) + 1 :]:
+                time, pair, l_shell = line.split()[:3]
+                assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:[03]0:00Z", time)
+                assert pair in demo._PAIRS
+                mean = sum(table[code].l_shell or 0.0 for code in pair.split("-")) / 2
+                assert float(l_shell) == pytest.approx(mean, abs=0.006)
+
+
+def run_page(page: Path, directory: Path) -> list[str]:
+    """Run the blocks of a page that ask for it, in order, in one directory; return what each printed."""
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    printed = []
+    for block in blocks(page):
+        if block.before != RUN:
+            continue
+        command = [sys.executable, "-W", "error", "-c"] if block.language == "python" else ["sh", "-eu", "-c"]
+        done = subprocess.run(
+            [*command, block.text],
+            cwd=directory,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0, f"{block.place}: {done.stderr}"
+        printed.append(done.stdout + done.stderr)
+    return printed
+
+
+class TestRecipes:
+    def test_tutorial_gives_the_label_that_it_promises(self, tmp_path: Path) -> None:
+        _, processed, read = run_page(ROOT / "docs" / "tutorial.md", tmp_path)
+        assert "18000 samples" in processed
+        time, pair, label, frequency = read.splitlines()[-1].split()[:4]
+        assert (time, pair, label) == ("2020-06-01T08:30:00Z", "TAR-BRZ", "Freq")
+        assert float(frequency) == pytest.approx(23.0, abs=1.5)
+
+    def test_how_to_blocks_that_ask_for_it_run(self, tmp_path: Path) -> None:
+        assert len(run_page(ROOT / "docs" / "how-to.md", tmp_path)) == 1
+
+    @pytest.mark.broker
+    async def test_reader_of_labels_gets_the_retained_one(self, tmp_path: Path) -> None:
+        if find_mosquitto() is None:
+            pytest.skip("the program mosquitto is not installed")
+        import aiomqtt
+
+        (recipe,) = [
+            block
+            for block in blocks(ROOT / "docs" / "how-to.md")
+            if block.before == "<!-- recipe: labels -->"
+        ]
+        names: dict[str, Any] = {"__name__": "recipe"}
+        exec(compiled(recipe), names)
+        async with LocalBroker(tmp_path) as broker:
+            async with aiomqtt.Client("127.0.0.1", broker.port) as client:
+                await client.publish("geospace/v1/flr/TAR-BRZ", b'{"pair":"TAR-BRZ"}', qos=1, retain=True)
+            labels = names["labels"](port=broker.port)
+            async with asyncio.timeout(20):
+                assert await anext(labels) == {"pair": "TAR-BRZ"}
+            await labels.aclose()
+
+    def test_shipped_configuration_is_good(self) -> None:
+        assert load_config(ROOT / "config.yaml").pair_list
+
+    def test_pictures_script_draws_what_the_documentation_shows(self, tmp_path: Path) -> None:
+        pytest.importorskip("matplotlib", reason="matplotlib (extra docs) is not installed")
+        done = subprocess.run(
+            [sys.executable, ROOT / "benchmarks" / "pictures.py", "--quick", tmp_path],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        shown = {picture.name for picture in (ROOT / "docs" / "pictures").glob("*.png")}
+        assert {picture.name for picture in tmp_path.glob("*.png")} == shown
+        assert done.stdout.count("from the geometric mean") == 3
