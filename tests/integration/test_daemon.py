@@ -109,7 +109,18 @@ def make_certificates(directory: Path) -> tuple[Path, Path, Path]:
     new: list[str | Path] = ["openssl", "req", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
     extensions = directory / "extensions"
     extensions.write_text("subjectAltName=DNS:localhost,IP:127.0.0.1\n")
-    sign: list[str | Path] = ["openssl", "x509", "-req", "-days", "2", "-CA", ca, "-CAkey", ca_key, "-CAcreateserial"]
+    sign: list[str | Path] = [
+        "openssl",
+        "x509",
+        "-req",
+        "-days",
+        "2",
+        "-CA",
+        ca,
+        "-CAkey",
+        ca_key,
+        "-CAcreateserial",
+    ]
     calls: list[list[str | Path]] = [
         [*new, "-x509", "-subj", "/CN=Test authority", "-keyout", ca_key, "-out", ca],
         [*new, "-subj", "/CN=localhost", "-keyout", key, "-out", directory / "request"],
