@@ -52,6 +52,8 @@ class Worker:
     metrics : Metrics
     on_product : callable, optional
         Called with every product once it is committed.
+    wall_ns : callable
+        The time of day (ns UTC): for what is said about now, never for the windows.
     """
 
     def __init__(
@@ -60,8 +62,10 @@ class Worker:
         store: Store,
         metrics: Metrics,
         on_product: Callable[[Product], None] | None = None,
+        wall_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         self._config = config
+        self._wall_ns = wall_ns
         self._store = store
         self._metrics = metrics
         self._on_product = on_product
@@ -94,6 +98,10 @@ class Worker:
             for subject, document in self._store.latest(kind).items():
                 if subject in subjects_of(self._config, kind):
                     self._show(stored_product(kind, subject, document), document)
+        # The product clock did not run while we were away. A value that is over by the wall clock is not shown
+        # again: after a night's outage a label of the evening must not look like one of now.
+        now = self._wall_ns()
+        self._metrics.expire(lambda _subject: now)
         states, self._fed_row = recovery.states(self.pipeline)
         whole = states is not None
         if not whole:
@@ -181,7 +189,7 @@ class Worker:
         )
 
     def _keep(self, products: Sequence[Product]) -> None:
-        published = time.time_ns()
+        published = self._wall_ns()
         self._uncommitted.extend((product, product.encode(published)) for product in products)
 
     def _fed(self, items: Sequence[SampleBlock] | Tick) -> list[Product]:
@@ -198,7 +206,7 @@ class Worker:
         """Show a committed product in metrics and status, and to whoever listens."""
         self._show(product, json.loads(payload))
         if product.kind == "flr" and product.revision == 0:
-            latency_s = (time.time_ns() - product.time_ns) / SECOND_NS
+            latency_s = (self._wall_ns() - product.time_ns) / SECOND_NS
             self._metrics.product_latency(product.kind, max(0.0, latency_s))
         if self._on_product is not None:
             self._on_product(product)

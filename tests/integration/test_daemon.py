@@ -206,10 +206,11 @@ def test_retained_messages_and_status_when_the_daemon_goes_in_order_or_dies(
 
         daemon.start()
         eventually(lambda: listener.documents("status")[-1]["state"] == "online", 5, lambda: daemon.log)
-        # What was last known is shown again at once, not at the next half hour.
+        # What was last known is there at once; as a label of now it is not shown: it is years old.
         document = daemon.status()["pairs"]["TAR-BRZ"]
         assert document["time"] == last
-        assert daemon.metric("geospace_flr_label", pair="TAR-BRZ", label=document["label"]) == 1
+        assert daemon.metric("geospace_flr_data_timestamp_seconds", pair="TAR-BRZ") is not None
+        assert daemon.metric("geospace_flr_label", pair="TAR-BRZ", label=document["label"]) is None
         assert daemon.stop() == 0, daemon.log
         eventually(lambda: listener.documents("status")[-1]["state"] == "offline", 5)
         states = [document["state"] for document in listener.documents("status")]

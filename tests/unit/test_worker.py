@@ -163,21 +163,26 @@ def test_restart_stops_when_it_is_told_to_and_loses_nothing(store: Store) -> Non
     assert len(ids(store)) == 2
 
 
-def test_restored_worker_shows_the_last_product_at_once(store: Store) -> None:
+@pytest.mark.parametrize(("minutes_away", "is_shown"), [(1, True), (600, False)])
+def test_restored_worker_shows_the_last_product_while_it_is_valid(
+    minutes_away: int, is_shown: bool, store: Store
+) -> None:
+    """After a night away the label of the evening is not shown as one of now; when it was made still is."""
     run(worker_on(store), messages(0, 11))
     metrics = Metrics([])
-    again = Worker(CONFIG, store, metrics)
+    again = Worker(CONFIG, store, metrics, wall_ns=lambda: T0_NS + (11 + minutes_away) * MINUTE_NS)
     assert again.restore()
     assert again.read().latest["TAR-BRZ"]["time"] == "2017-09-07T08:10:00Z"
     text = metrics.render("")[0].decode()
-    assert 'geospace_flr_label{label="NoFreq",pair="TAR-BRZ"} 1.0' in text
+    assert ('geospace_flr_label{label="NoFreq",pair="TAR-BRZ"} 1.0' in text) is is_shown
+    assert 'geospace_flr_data_timestamp_seconds{pair="TAR-BRZ"}' in text
 
 
 def test_shown_product_vanishes_when_the_product_clock_passes_its_validity(store: Store) -> None:
     """Its successor is missing (the pipeline failed on it); the time of the data stays."""
     run(worker_on(store), messages(0, 11))
     metrics = Metrics([])
-    worker = Worker(CONFIG, store, metrics)
+    worker = Worker(CONFIG, store, metrics, wall_ns=lambda: T0_NS + 12 * MINUTE_NS)
     assert worker.restore()
     # valid_until = 08:10 + cadence 300 s + lateness 60 s + 180 s = 08:19; the clock stands at 08:11.
     worker.compute(Tick(7 * MINUTE_NS))
