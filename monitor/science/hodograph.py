@@ -2,9 +2,11 @@
 
 Near the resonance the field of a driven field line is H(x, f) = h / (1 + i ζ), ζ = (x − x_R(f)) / δ, with x
 counted poleward and numpy's transform (Pilipenko et al. 2013, doi:10.5047/eps.2013.02.007). For two stations
-half a spacing on either side of the midpoint ζ = u ± β with u = (f − f_R) / w: β is half of the spacing in
-resonance widths, w the resonance width in frequency. The complex ratio E/P is then the circle ("hodograph")
+half a spacing on either side of the midpoint ζ = u ± β: β is half of the spacing in resonance widths, and
+u = (f_R / 2w) (f / f_R − f_R / f) is the detuning of a driven damped oscillator, (f − f_R) / w close to the resonance,
+w being the resonance width in frequency. The complex ratio E/P is then the circle ("hodograph")
 a (1 + i (u + β)) / (1 + i (u − β)): its phase has a maximum 2 arctan β at f_R, where its modulus rises through a.
+For two oscillators of the same Q, f_R is the geometric mean of their frequencies.
 At a steep plasmapause f_R rises poleward, and phase and log modulus change sign together.
 
 The fit takes phase and log ratio together with their error bars, as Boudouridis and Yizengaw (2020, "Non-linear
@@ -121,10 +123,13 @@ def smoothed_model(
     shape = (resonance_Hz.size, frequency_Hz.shape[-1])
     real, imaginary, poleward, equatorward = np.zeros((4, *shape))
     beta = half_spacing[:, None]
-    centred = (frequency_Hz - resonance_Hz[:, None]) / width_Hz[:, None]
-    reach = (smoothing_Hz / width_Hz)[:, None]
+    relative = frequency_Hz / resonance_Hz[:, None]
+    reach = (smoothing_Hz / resonance_Hz)[:, None]
+    sharpness = (0.5 * resonance_Hz / width_Hz)[:, None]
     for offset in _BOXCAR_OFFSETS.tolist():
-        u = centred + offset * reach
+        # A boxcar may reach below zero frequency, where there is nothing.
+        here = np.maximum(relative + offset * reach, 1e-3)
+        u = sharpness * (here - 1.0 / here)
         middle = 1.0 + beta**2 + u**2
         p_power, e_power = middle + 2.0 * beta * u, middle - 2.0 * beta * u
         share = 1.0 / (p_power * e_power)
