@@ -90,6 +90,9 @@ def _parser() -> argparse.ArgumentParser:
     replay.add_argument("--yes", action="store_true", help="publish to a broker that is not on this machine")
     replay.add_argument("--username", metavar="NAME")
     replay.add_argument("--password-file", type=Path, metavar="FILE")
+    replay.add_argument(
+        "--ca-file", type=Path, metavar="FILE", help="authority that signed the broker's certificate"
+    )
     _add_config(replay)
     _add_quick(replay)
     replay.set_defaults(command=_replay)
@@ -144,7 +147,11 @@ def _demo(options: argparse.Namespace) -> int:
 def _replay(options: argparse.Namespace) -> int:
     from monitor.jobs.replay import replay
 
-    config = _configuration(options) if options.config is not None else None
+    quick = bool(options.pair or options.craft)
+    config = _configuration(options) if quick or options.config is not None else None
+    named = None
+    if quick and config is not None:
+        named = {*config.craft, *(code for pair in config.pair_list for code in pair.stations)}
     report = asyncio.run(
         replay(
             options.files,
@@ -154,8 +161,11 @@ def _replay(options: argparse.Namespace) -> int:
             root="geospace/v1" if config is None else config.outputs.root,
             yes=options.yes,
             progress=sys.stderr.isatty(),
+            craft=() if config is None else config.craft,
+            sources=named,
             username=options.username,
             password_file=options.password_file,
+            ca_file=options.ca_file,
         )
     )
     print(f"{report.messages} messages, {report.samples} samples in {report.seconds:.1f} s", file=sys.stderr)

@@ -14,7 +14,7 @@ import math
 import secrets
 import sys
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, NoReturn
@@ -76,6 +76,7 @@ async def replay(
     yes: bool = False,
     progress: bool = False,
     craft: Sequence[str] = (),
+    sources: Collection[str] | None = None,
     username: str | None = None,
     password_file: Path | None = None,
     ca_file: Path | None = None,
@@ -100,6 +101,8 @@ async def replay(
         Shows the bar also where standard error is no terminal.
     craft : sequence of str
         Ids that are spacecraft.
+    sources : collection of str, optional
+        Only these stations and spacecraft; all that the files hold where it is not given.
     username, password_file, ca_file
         For a broker that asks for them, and the authority that signed its certificate.
 
@@ -124,7 +127,11 @@ async def replay(
         raise MonitorError(f"lateness is {lateness_s:g} s; it must be above 0")
     password = _read_password(password_file)
     archives = await asyncio.to_thread(open_archives, specs, craft)
-    series = [carried for one in archives if (carried := _native_part(one)) is not None]
+    wanted = [one for one in archives if sources is None or one.source in sources]
+    if not wanted:
+        held = ", ".join(sorted({one.source for one in archives}))
+        raise MonitorError(f"the files hold {held}, and nothing of what --pair or --craft name")
+    series = [carried for one in wanted if (carried := _native_part(one)) is not None]
     if not series:
         raise ArchiveError(", ".join(map(str, specs)), "holds nothing that a native message carries")
     piece_ns = max(1, int(min(lateness_s / 2, LONGEST_PIECE_S) * SECOND_NS))

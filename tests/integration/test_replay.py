@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import gzip
 import shutil
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -130,6 +132,45 @@ async def test_spacecraft_goes_to_its_own_topic(mosquitto: Mosquitto, tmp_path: 
     assert {(block.source, block.components, block.domain.value) for block in listener.blocks} == {
         ("MMS1", ("Bx", "Vx"), "craft")
     }
+
+
+async def test_only_what_is_named_is_published(mosquitto: Mosquitto, tmp_path: Path) -> None:
+    specs = [write_station(tmp_path, name) for name in ("TAR", "BRZ", "NUR")]
+    async with listening(mosquitto) as listener:
+        report = await replay(specs, to=mosquitto.url, speed=None, sources={"TAR", "BRZ"})
+        await listener.until(2 * SAMPLES)
+    assert report.samples == 2 * SAMPLES
+    assert {block.source for block in listener.blocks} == {"TAR", "BRZ"}
+
+
+def test_command_publishes_the_named_pair_alone(mosquitto: Mosquitto, tmp_path: Path) -> None:
+    """`--pair` and `--craft` choose what is sent, as they do for `process`; other stations stay at home."""
+    stations = [write_station(tmp_path, name) for name in ("TAR", "BRZ", "NUR")]
+    craft = f"MMS1={write_station(tmp_path, 'any', 40, 4.5, 'Bx,Vx')}"
+
+    def command(*options: str) -> subprocess.CompletedProcess[str]:
+        files = [*stations, craft]
+        line = [
+            sys.executable,
+            "-m",
+            "monitor",
+            "replay",
+            *files,
+            "--to",
+            mosquitto.url,
+            "--speed",
+            "max",
+            *options,
+        ]
+        return subprocess.run(line, capture_output=True, text=True, timeout=60, check=False)
+
+    done = command("--pair", "TAR-BRZ", "--craft", "MMS1")
+    assert done.returncode == 0, done.stderr
+    assert f"{2 * SAMPLES + 40} samples" in done.stderr
+    nothing = command("--pair", "OUJ-HAN")
+    assert nothing.returncode == 1
+    assert "the files hold" in nothing.stderr
+    assert "Traceback" not in nothing.stderr
 
 
 async def test_bar_shows_the_samples_on_stderr(
