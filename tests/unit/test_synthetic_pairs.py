@@ -56,10 +56,10 @@ STEEP = dataclasses.replace(
 
 
 def phases(
-    poleward: FloatArray, equatorward: FloatArray, step_s: float, length_s: float = 1200.0
+    rows_nT: FloatArray, step_s: float, length_s: float = 1200.0
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Frequency (Hz), cross-phase E − P (rad) and coherence by scipy alone, of the first differences."""
-    rows, count = np.diff([poleward, equatorward], axis=1), round(length_s / step_s)
+    rows, count = np.diff(rows_nT, axis=1), round(length_s / step_s)
     frequency, cross = signal.csd(rows[0], rows[1], 1.0 / step_s, nperseg=count)
     power = [signal.welch(row, 1.0 / step_s, nperseg=count)[1] for row in rows]
     # The bin at zero holds nothing after the differences.
@@ -121,7 +121,7 @@ class TestBlocks:
         assert abs(half[0, 0]) ** 2 == pytest.approx(0.5, abs=0.05)
 
     def test_coloured_noise_has_the_density_that_is_asked_for(self) -> None:
-        frequency = np.fft.rfftfreq(7200, 1.0)
+        frequency = np.asarray(np.fft.rfftfreq(7200, 1.0), dtype=np.float64)
         asked = 3.0 / (1.0 + (frequency / 0.05) ** 2)
         found = np.mean(
             [
@@ -268,7 +268,7 @@ class TestParts:
         poleward, equatorward, _ = series.rings_Hz[12]
         assert poleward < equatorward
         # Long segments: shorter than the ringing they would smear the phase of low lines.
-        frequency, phase, coherence = phases(*series.resonant_nT, 1.0, length_s=3600.0)
+        frequency, phase, coherence = phases(series.resonant_nT, 1.0, length_s=3600.0)
         expected = math.sqrt(poleward * equatorward)
         assert extremum_Hz(frequency, phase, expected) == pytest.approx(expected, rel=0.03)
         quality, ratio = series.quality[12, 0], math.sqrt(equatorward / poleward)
@@ -288,7 +288,7 @@ class TestParts:
     def test_uncoupled_case_has_coherent_waves_and_no_resonance(self) -> None:
         series = simulate(draw_case(1, dataclasses.replace(CLEAR, uncoupled_probability=1.0)))
         assert not series.resonant_nT.any()
-        frequency, phase, coherence = phases(*series.H_nT, 1.0)
+        frequency, phase, coherence = phases(series.H_nT, 1.0)
         band = (frequency > 5e-3) & (frequency < 40e-3)
         assert coherence[band].mean() > 0.95
         assert np.degrees(np.abs(phase[band])).max() < 15.0
@@ -297,7 +297,7 @@ class TestParts:
     def test_waves_that_reach_the_poleward_station_later_tilt_the_phase_up(self, delay_s: float) -> None:
         ranges = dataclasses.replace(CLEAR, uncoupled_probability=1.0, delay_s=Range(delay_s, delay_s))
         series = simulate(draw_case(1, ranges))
-        frequency, phase, _ = phases(*series.coherent_nT, 1.0)
+        frequency, phase, _ = phases(series.coherent_nT, 1.0)
         band = (frequency > 5e-3) & (frequency < 60e-3)
         assert np.polyfit(frequency[band], phase[band], 1)[0] == pytest.approx(
             2.0 * np.pi * delay_s, rel=0.02
@@ -393,7 +393,7 @@ class TestStorms:
             outside = abs(knots[1][1] - np.array([one.l_shell for one in case.stations])).min()
             assert outside < 2.0 * case.plasma.plasmapause_width_l
             return
-        frequency, phase, _ = phases(*series.resonant_nT[:, rows], 1.0)
+        frequency, phase, _ = phases(series.resonant_nT[:, rows], 1.0)
         assert np.interp(math.sqrt(poleward * equatorward), frequency, phase) < -0.1
 
 
