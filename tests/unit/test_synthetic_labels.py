@@ -149,6 +149,16 @@ class TestRule:
         assert (by_noise.label, by_noise.reason) == (TruthLabel.NO_FREQ, "masked_by_noise")
         assert (by_waves.label, by_waves.reason) == (TruthLabel.NO_FREQ, "masked_by_waves")
 
+    def test_steps_count_as_rest_and_spikes_do_not(self, clear: CaseSeries) -> None:
+        jumps = np.zeros(clear.H_nT.shape)
+        jumps[:, 3600:] = 300.0
+        plain, stepped, spiked_ = (
+            first(series)
+            for series in (clear, changed(clear, jumps_nT=jumps), changed(clear, spikes_nT=jumps))
+        )
+        assert stepped.snr_poleward < 0.5 * plain.snr_poleward
+        assert spiked_.snr_poleward == plain.snr_poleward
+
     def test_line_that_stands_out_elsewhere_is_no_nofreq(self, clear: CaseSeries) -> None:
         rng = np.random.default_rng(1)
         truth = first(clear).truth

@@ -313,7 +313,14 @@ class TestParts:
         added = trained.coherent_nT - plain.coherent_nT
         frequency, density = signal.welch(added[0], 1.0, nperseg=7200)
         assert frequency[np.argmax(density)] == pytest.approx(12e-3, abs=2e-4)
-        assert added.std() > 0.05
+        # At its ringing line it is forced to far more than the share that comes directly.
+        case = dataclasses.replace(
+            plain.case, waves=dataclasses.replace(trained.case.waves, train_Hz=plain.rings_Hz[12, 0])
+        )
+        forced = np.abs(simulate(case).coherent_nT - plain.coherent_nT)[0].max()
+        station = plain.case.stations[0]
+        direct = plain.case.waves.direct_share * 1.4 * 5.0 * station.gain * station.l_shell / 3.0
+        assert forced > 5.0 * direct
 
     def test_pulses_of_substorms_come_by_night_only(self) -> None:
         ranges = dataclasses.replace(CLEAR, substorm_probability=1.0, substorm_nT=Range(5.0, 5.0))
