@@ -22,6 +22,7 @@ from typing import Final
 import numpy as np
 from scipy import fft
 
+from monitor.science.synthetic.oscillator import oscillator
 from monitor.science.synthetic.plasma import EQUATORIAL_FIELD_T, PlasmaModel, local_time_h
 from monitor.science.synthetic.scenario import BLOCK_NS, EMMA, Gap, Scenario, Truth, quiet_day, storm_scenario
 from monitor.science.synthetic.waves import (
@@ -189,7 +190,7 @@ class GroundSimulator:
                 rings_Hz = scenario.plasma.resonance_frequency_Hz(
                     l_shell, time_ns, scenario.longitude_deg, harmonic
                 )
-                response += share * _oscillator(frequency_Hz, rings_Hz, scenario.quality)
+                response += share * oscillator(frequency_Hz, rings_Hz, scenario.quality)
         return response
 
     def _generator(self, stream: int, index: int, code: str = "") -> np.random.Generator:
@@ -199,15 +200,6 @@ class GroundSimulator:
 def _gain(l_shell: FloatArray) -> FloatArray:
     """Amplitude of waves and noise over that at L = 3: both grow poleward."""
     return l_shell / 3.0
-
-
-def _oscillator(frequency_Hz: FloatArray, rings_Hz: FloatArray, quality: float) -> ComplexArray:
-    """1 / (1 + i Q (f/f_R − f_R/f)), shape (s, f), in a form that is 0 at f = 0."""
-    f, f_R = frequency_Hz[None, :], rings_Hz[:, None]
-    impedance = (f * f_R).astype(np.complex128)
-    impedance.imag = quality * (f * f - f_R * f_R)
-    response: ComplexArray = np.divide(f * f_R, impedance)
-    return response
 
 
 def _add_spikes(row_nT: FloatArray, rng: np.random.Generator, expected: float) -> None:

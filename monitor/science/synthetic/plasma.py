@@ -44,6 +44,10 @@ class PlasmaModel:
     refilling : float
         Rise of ln ρ from dawn to dusk in the plasmasphere (0.5 lowers the frequency by 22 %), half as much
         again in the trough. It is lost again by night.
+    trough_factor : float
+        Density of the trough over the model's.
+    density_index : float
+        m of ρ = ρ_eq (r_eq / r)^m along the field line.
     """
 
     saturation: float = 0.3
@@ -51,6 +55,8 @@ class PlasmaModel:
     plasmapause: tuple[tuple[int, float], ...] = ()
     plasmapause_width_l: float = 0.12
     refilling: float = 0.5
+    trough_factor: float = 1.0
+    density_index: float = 1.0
 
     def __post_init__(self) -> None:
         if not 0.0 < self.saturation <= 1.0:
@@ -59,6 +65,8 @@ class PlasmaModel:
             raise ValueError(f"mean_ion_mass_amu must be at least 1, got {self.mean_ion_mass_amu}")
         if not self.plasmapause_width_l > 0.0:
             raise ValueError(f"plasmapause_width_l must be positive, got {self.plasmapause_width_l}")
+        if not self.trough_factor > 0.0:
+            raise ValueError(f"trough_factor must be positive, got {self.trough_factor}")
         times = [time_ns for time_ns, _ in self.plasmapause]
         if any(later <= earlier for earlier, later in itertools.pairwise(times)):
             raise ValueError(f"plasmapause: the knots must rise in time, got {times}")
@@ -84,7 +92,8 @@ class PlasmaModel:
         boundary = self.plasmapause_l(time_ns)
         log_density = inside
         if boundary is not None:
-            outside = math.log(7600.0) - 4.5 * np.log(l_shell) + 1.5 * self.refilling * day
+            outside = math.log(7600.0 * self.trough_factor) - 4.5 * np.log(l_shell)
+            outside = outside + 1.5 * self.refilling * day
             share = 0.5 * (1.0 + np.tanh((l_shell - boundary) / self.plasmapause_width_l))
             log_density = inside + share * (outside - inside)
         density: FloatArray = self.mean_ion_mass_amu * np.exp(log_density)
@@ -95,7 +104,7 @@ class PlasmaModel:
     ) -> FloatArray:
         """Frequency (Hz) of the field lines at L, shape like `l_shell`."""
         density = self.density_amu_cm3(l_shell, time_ns, longitude_deg)
-        return resonance_frequency_Hz(l_shell, density, harmonic)
+        return resonance_frequency_Hz(l_shell, density, harmonic, self.density_index)
 
 
 def local_time_h(time_ns: int, longitude_deg: float) -> float:
@@ -108,9 +117,11 @@ def fundamental_frequency_Hz(l_shell: float, rho_eq_amu_cm3: float) -> float:
     return float(resonance_frequency_Hz(np.array([l_shell]), np.array([rho_eq_amu_cm3]))[0])
 
 
-def resonance_frequency_Hz(l_shell: FloatArray, rho_eq_amu_cm3: FloatArray, harmonic: int = 1) -> FloatArray:
+def resonance_frequency_Hz(
+    l_shell: FloatArray, rho_eq_amu_cm3: FloatArray, harmonic: int = 1, exponent: float = 1.0
+) -> FloatArray:
     """Frequencies (Hz) of toroidal modes, shape like `l_shell`: f = K V_A / (2π L R_E) at the equator."""
-    constant = np.array([wave_constants(float(value))[harmonic - 1] for value in np.ravel(l_shell)])
+    constant = np.array([wave_constants(float(value), exponent)[harmonic - 1] for value in np.ravel(l_shell)])
     alfven_m_s = EQUATORIAL_FIELD_T / l_shell**3 / np.sqrt(_MU_0 * _AMU_KG * 1e6 * rho_eq_amu_cm3)
     frequency: FloatArray = (
         constant.reshape(l_shell.shape) * alfven_m_s / (2.0 * np.pi * l_shell * EARTH_RADIUS_M)

@@ -52,6 +52,14 @@ def wave_activity(local_time_h: FloatArray) -> FloatArray:
     return activity
 
 
+def sq_shape(local_time_h: FloatArray) -> FloatArray:
+    """Sq of unit amplitude in H, shape like the input: lowest before noon, as poleward of the current's focus."""
+    turns = np.arange(1, len(_SQ_HARMONICS) + 1)
+    angle = 2.0 * np.pi / 24.0 * (local_time_h[..., None] - _SQ_NOON_H)
+    shape: FloatArray = -np.cos(turns * angle) @ np.array(_SQ_HARMONICS)
+    return shape
+
+
 def white_spectrum(rng: np.random.Generator, rows: int, count: int) -> ComplexArray:
     """Transform of `rows` unit white noises of `count` samples without their mean, shape (rows, count // 2 + 1)."""
     bins = count // 2 + 1
