@@ -45,6 +45,7 @@ _DAYS_BACK = 4
 _SEED = 7
 _ROOT = "geospace/v1"
 _IN_FLIGHT = 64
+_HEARD_S = 0.5
 _HEAD = f"{'window end (UT)':<20} {'pair':<8} {'L':>5}  {'label':<7} {'mHz':>6} {'90 %':>13} {'phase':>6} {'coh':>5}  flags"
 
 
@@ -102,8 +103,11 @@ async def _play(
     try:
         await _first(running, feeding, stopped, timeout_s=duration_s)
     finally:
-        for task in (feeding, stopped):
-            task.cancel()
+        stopped.cancel()
+        # `wait_for` of Python 3.11, inside the MQTT library, may swallow a cancellation: ask until it is heard.
+        while not feeding.done():
+            feeding.cancel()
+            await asyncio.wait([feeding], timeout=_HEARD_S)
         fed, _ = await asyncio.gather(feeding, stopped, return_exceptions=True)
     if isinstance(fed, aiomqtt.MqttError):
         raise BrokerError(f"the demo's broker at {broker.url} went away: {fed}; start the demo again")
