@@ -225,6 +225,92 @@ class ResonanceBatch:
     timing_sigma_s: FloatArray
 
 
+CLASSES = (Label.NO_FREQ, Label.FREQ, Label.PBL)
+"""The classes in the order of every array of probabilities; a class index is a place in here."""
+
+
+class Illumination(StrEnum):
+    """Which ends of a field line are sunlit at 110 km: both, one, or none."""
+
+    DAY = "day"
+    PENUMBRA = "penumbra"
+    NIGHT = "night"
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A resonance frequency and its interval, in Hz."""
+
+    frequency_Hz: float
+    low_Hz: float
+    high_Hz: float
+
+
+@dataclass(frozen=True, slots=True)
+class PhysicalReading:
+    """The physical estimate of one pair and window; what is unknown is NaN (see `ResonanceBatch`)."""
+
+    label: Label
+    frequency_Hz: float
+    sigma_Hz: float
+    cross_phase_rad: float
+    coherence: float
+    timing_offset_s: float
+    timing_sigma_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """All that is known of one pair in one window: what the two learned stages say, and what the tracker makes of it.
+
+    Attributes
+    ----------
+    pair : Pair
+    end_ns, length_ns : int
+        Of the window.
+    coverage : tuple of (str, float)
+        Share of the samples that were there, by station, poleward first.
+    physical : PhysicalReading
+    illumination : Illumination or None
+    mlt_h : float or None
+        Magnetic local time of the pair at the centre of the window.
+    probability : tuple of float or None
+        Calibrated, in the order of `CLASSES`; None where no model could be asked.
+    stage_one : Label or None
+        What the classifier with its moving threshold says; None where it was not asked.
+    as_freq, as_pbl : Reading or None
+        What the regressor reads from the spectrum as it is, and from the reversed one.
+    label : Label
+        The final one.
+    track_probability : tuple of float or None
+        The tracker's posterior, in the order of `CLASSES`.
+    flags : frozenset of str
+        Why there is no resonance, what was done to the samples, what the tracker changed.
+    """
+
+    pair: Pair
+    end_ns: int
+    length_ns: int
+    coverage: tuple[tuple[str, float], ...]
+    physical: PhysicalReading
+    illumination: Illumination | None
+    mlt_h: float | None
+    probability: tuple[float, float, float] | None
+    stage_one: Label | None
+    as_freq: Reading | None
+    as_pbl: Reading | None
+    label: Label
+    track_probability: tuple[float, float, float] | None = None
+    flags: frozenset[str] = frozenset()
+
+    @property
+    def reading(self) -> Reading | None:
+        """The frequency that belongs to the final label."""
+        if self.label is Label.FREQ:
+            return self.as_freq
+        return self.as_pbl if self.label is Label.PBL else None
+
+
 @dataclass(frozen=True, slots=True)
 class Product:
     """One object for the outside: what is published, stored and shown.

@@ -1,0 +1,1 @@
+"""Learning the field line resonance models: data sets, training, evaluation, reports."""
