@@ -123,18 +123,10 @@ class Calibration:
             raise ValueError(
                 f"calibration: expected the keys {sorted(wanted)}, got {sorted(map(str, document))}"
             )
-        scale, bias = _numbers(document["scale"], "scale"), _numbers(document["bias"], "bias")
-        if len(scale) < 2 or len(bias) != len(scale) or min(scale) < 0.0:
-            raise ValueError(
-                f"calibration: scale and bias must be as many, scale ≥ 0, got {scale} and {bias}"
-            )
-        curves = document["isotonic"]
-        if curves is not None:
-            curves = tuple(_curve(curve) for curve in curves)
-            if len(curves) != len(scale):
-                raise ValueError(f"calibration: expected {len(scale)} isotonic curves, got {len(curves)}")
-        errors = {str(name): float(value) for name, value in dict(document["held_out_error"]).items()}
-        return cls(scale, bias, curves, errors)
+        try:
+            return _read(document)
+        except (TypeError, KeyError) as error:
+            raise ValueError(f"calibration: a value is of the wrong kind: {error!r}") from error
 
 
 def fit_calibration(
@@ -161,7 +153,8 @@ def fit_calibration(
     isotonic : bool, optional
         True and False decide. By default the data do: both are fitted on either half of the sequences and judged on
         the other by the class-wise expected calibration error (15 bins of equal count, mean of the two halves), and
-        the lower wins, the simpler one in a tie. A class that occurs in one sequence only leaves nothing to judge by: vector scaling then.
+        the lower wins, the simpler one in a tie. A class that occurs in one sequence only leaves nothing to judge
+        by: vector scaling then.
 
     Returns
     -------
@@ -171,8 +164,8 @@ def fit_calibration(
     Raises
     ------
     ValueError
-        For shapes that differ, fewer than two classes, margins that are not finite, a truth outside the classes, an absent
-        class, weights that are not positive.
+        For shapes that differ, fewer than two classes, margins that are not finite, a truth outside the classes, an
+        absent class, weights that are not positive.
     """
     normalised, weight = _checked(log_probability, truth, weights)
     errors: dict[str, float] = {}
@@ -373,6 +366,19 @@ def _held_out_errors(
             )
             errors[name] = errors.get(name, 0.0) + 0.5 * error.class_wise
     return errors
+
+
+def _read(document: Json) -> Calibration:
+    scale, bias = _numbers(document["scale"], "scale"), _numbers(document["bias"], "bias")
+    if len(scale) < 2 or len(bias) != len(scale) or min(scale) < 0.0:
+        raise ValueError(f"calibration: scale and bias must be as many, scale ≥ 0, got {scale} and {bias}")
+    curves = document["isotonic"]
+    if curves is not None:
+        curves = tuple(_curve(curve) for curve in curves)
+        if len(curves) != len(scale):
+            raise ValueError(f"calibration: expected {len(scale)} isotonic curves, got {len(curves)}")
+    errors = {str(name): float(value) for name, value in dict(document["held_out_error"]).items()}
+    return Calibration(scale, bias, curves, errors)
 
 
 def _numbers(values: Json, name: str) -> tuple[float, ...]:

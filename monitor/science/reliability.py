@@ -99,8 +99,8 @@ def reliability(
     Raises
     ------
     ValueError
-        For shapes that differ, probabilities outside 0–1 or not summing to 1, a truth outside the classes, fewer than one
-        bin, weights that are not positive, or no row with probabilities.
+        For shapes that differ, probabilities outside 0–1 or not summing to 1, a truth outside the classes, fewer than
+        one bin, weights that are not positive, or no row with probabilities.
     """
     kept, label, weight = _checked(probability, truth, bins, weights)
     curves = tuple(
