@@ -1,8 +1,9 @@
 """Class probabilities that mean what they say: vector scaling, isotonic curves, reliability.
 
-A booster's softmax is as a rule too sure of itself. Vector scaling gives every class a scale and a bias in the
-logarithm of its probability (Guo et al. 2017, arXiv:1706.04599); one-against-rest isotonic curves bend the result
-further (Zadrozny & Elkan 2002, doi:10.1145/775047.775151) where that helps on sequences that the fit has not seen.
+A booster's softmax is as a rule too sure of itself. Vector scaling gives every class a scale and a bias in
+the logarithm of its probability (Guo et al. 2017, arXiv:1706.04599); one-against-rest isotonic curves bend
+the result further (Zadrozny & Elkan 2002, doi:10.1145/775047.775151) where that helps on sequences that the
+fit has not seen.
 """
 
 from __future__ import annotations
@@ -56,8 +57,8 @@ class Calibration:
     isotonic : tuple of Curve, length k, or None
         Curves that follow the scaling, one class against the rest; straight lines between the knots.
     held_out_error : mapping of str to float
-        Class-wise expected calibration error on held-out sequences: `uncalibrated`, `vector`, `isotonic`; empty
-        where nothing was held out.
+        Class-wise expected calibration error on held-out sequences: `uncalibrated`, `vector`, `isotonic`;
+        empty where nothing was held out.
     """
 
     scale: tuple[float, ...]
@@ -148,13 +149,13 @@ def fit_calibration(
     weights : ndarray, shape (n,), optional
         Positive weights of the windows, such as `share_weights` gives. Only their ratios matter.
     groups : ndarray, shape (n,), optional
-        Sequence of each window; windows of one are never parted when half of the data are held out. By default every
-        window stands alone.
+        Sequence of each window; windows of one are never parted when half of the data are held out. By
+        default every window stands alone.
     isotonic : bool, optional
-        True and False decide. By default the data do: both are fitted on either half of the sequences and judged on
-        the other by the class-wise expected calibration error (15 bins of equal count, mean of the two halves), and
-        the lower wins, the simpler one in a tie. A class that occurs in one sequence only leaves nothing to judge
-        by: vector scaling then.
+        True and False decide. By default the data do: both are fitted on either half of the sequences and
+        judged on the other by the class-wise expected calibration error (15 bins of equal count, mean of the
+        two halves), and the lower wins, the simpler one in a tie. A class that occurs in one sequence only
+        leaves nothing to judge by: vector scaling then.
 
     Returns
     -------
@@ -164,8 +165,8 @@ def fit_calibration(
     Raises
     ------
     ValueError
-        For shapes that differ, fewer than two classes, margins that are not finite, a truth outside the classes, an
-        absent class, weights that are not positive.
+        For shapes that differ, fewer than two classes, margins that are not finite, a truth outside the
+        classes, an absent class, weights that are not positive.
     """
     normalised, weight = _checked(log_probability, truth, weights)
     errors: dict[str, float] = {}
@@ -210,7 +211,7 @@ def _checked(
     """Normalised logarithms and weights of mean 1, or one clear error."""
     if log_probability.ndim != 2 or log_probability.shape[1] < 2 or truth.shape != log_probability.shape[:1]:
         raise ValueError(
-            f"expected log_probability (n, k ≥ 2) and truth (n,), got {log_probability.shape} and {truth.shape}"
+            f"expected margins (n, k ≥ 2) and truth (n,), got {log_probability.shape} and {truth.shape}"
         )
     unknown = np.flatnonzero(~_tells(log_probability))
     if unknown.size:
@@ -263,8 +264,8 @@ def _vector_scaling(
 ) -> tuple[FloatArray, FloatArray]:
     """Scale and bias that minimise the log loss: convex, by L-BFGS with the exact gradient.
 
-    The ridge weighs as much as one window. It settles the one bias that the loss leaves free and keeps a sample
-    that is perfectly separated from asking for an infinite scale.
+    The ridge weighs as much as one window. It settles the one bias that the loss leaves free and keeps a
+    sample that is perfectly separated from asking for an infinite scale.
     """
     rows, classes = normalised.shape
     hit = np.zeros_like(normalised)
@@ -304,9 +305,9 @@ def _log_odds(probability: FloatArray) -> FloatArray:
 def _isotonic_curve(log_odds: FloatArray, hit: BoolArray, weight: FloatArray) -> Curve:
     """Rising curve of the frequency of `hit`, with a knot in the middle of each of its steps.
 
-    Lines between the middles keep the order of windows that a staircase would call equal, which a threshold needs.
-    No block of windows proves that something never, or always, happens: the ends keep half a window's distance from
-    0 and 1 (Krichevsky & Trofimov 1981, doi:10.1109/TIT.1981.1056331).
+    Lines between the middles keep the order of windows that a staircase would call equal, which a threshold
+    needs. No block of windows proves that something never, or always, happens: the ends keep half a window's
+    distance from 0 and 1 (Krichevsky & Trofimov 1981, doi:10.1109/TIT.1981.1056331).
     """
     place, index = np.unique(log_odds, return_inverse=True)
     total = np.bincount(index, weights=weight)
@@ -330,7 +331,7 @@ def _bent(probability: FloatArray, curves: tuple[Curve, ...]) -> FloatArray:
 
 
 def _second_half(groups: npt.NDArray[np.generic], truth: IntArray) -> BoolArray:
-    """Windows of every other sequence, such that both halves have about as much of each class, the rarest first."""
+    """Windows of every other sequence; both halves get about as much of each class, the rarest first."""
     _, index = np.unique(groups, return_inverse=True)
     classes = int(truth.max()) + 1
     count = np.bincount(index * classes + truth, minlength=(int(index.max()) + 1) * classes).reshape(

@@ -1,18 +1,19 @@
 """Intervals of the frequency that hold: split-conformal prediction by class and L band.
 
-A regressor's own idea of its error is stretched (or shrunk) until it covers the wanted share of windows that the
-regressor has not learnt from; each class and L band has a margin of its own where it has windows enough (Mondrian
-groups: Vovk, Gammerman & Shafer 2005, doi:10.1007/b106715). All is done in ln f, so that margins are relative.
-Lei et al. (2018), doi:10.1080/01621459.2017.1307116, for residuals over a difficulty; Romano, Patterson & Candès
-(2019), arXiv:1905.03222, for predicted quantiles.
+A regressor's own idea of its error is stretched (or shrunk) until it covers the wanted share of windows that
+the regressor has not learnt from; each class and L band has a margin of its own where it has windows enough
+(Mondrian groups: Vovk, Gammerman & Shafer 2005, doi:10.1007/b106715). All is done in ln f, so that margins
+are relative. Lei et al. (2018), doi:10.1080/01621459.2017.1307116, for residuals over a difficulty; Romano,
+Patterson & Candès (2019), arXiv:1905.03222, for predicted quantiles.
 
 What exchangeability means here
 -------------------------------
-The promise: of new windows *drawn like the calibration windows*, at least the share `level` is covered, on average
-over calibration sets. Two things break it, and one can be mended here. Windows of one sequence overlap and share
-their waves, so n windows of S sequences are not n draws; the margin is as uncertain as one from S draws or a few
-more. `Counting` says how that is met. The other is the draw itself: windows of a generator are exchangeable with
-windows of that generator, not with nature's. For those the share has to be measured (`monitor.science.coverage`).
+The promise: of new windows *drawn like the calibration windows*, at least the share `level` is covered, on
+average over calibration sets. Two things break it, and one can be mended here. Windows of one sequence
+overlap and share their waves, so n windows of S sequences are not n draws; the margin is as uncertain as one
+from S draws or a few more. `Counting` says how that is met. The other is the draw itself: windows of a
+generator are exchangeable with windows of that generator, not with nature's. For those the share has to be
+measured (`monitor.science.coverage`).
 """
 
 from __future__ import annotations
@@ -50,11 +51,13 @@ class Counting(StrEnum):
     WINDOWS = "windows"
     """Every window: right where they are independent."""
     POOLED = "pooled"
-    """Every window weighs the same, but all are worth only as many draws as there are sequences: holds the share of
-    windows, to the first order."""
+    """Every window weighs the same, but all are worth only as many draws as there are sequences: holds the
+    share of windows, to the first order.
+    """
     SEQUENCES = "sequences"
-    """Every sequence weighs the same: guaranteed for a window drawn at random from a new sequence drawn at random
-    (Lee, Barber & Willett 2023, arXiv:2306.06342)."""
+    """Every sequence weighs the same: guaranteed for a window drawn at random from a new sequence drawn at
+    random (Lee, Barber & Willett 2023, arXiv:2306.06342).
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,8 +141,8 @@ class Conformal:
     ) -> tuple[FloatArray, FloatArray]:
         """Interval from predicted quantiles (kind `quantile`); parameters and errors as in `interval`.
 
-        Quantiles that were predicted too wide are brought closer, at most until they meet; crossed ones are put in
-        order.
+        Quantiles that were predicted too wide are brought closer, at most until they meet; crossed ones are
+        put in order.
         """
         self._require(ScoreKind.QUANTILE)
         _check_shapes(low_Hz=low_Hz, high_Hz=high_Hz, class_index=class_index, l_shell=l_shell)
@@ -256,8 +259,9 @@ def fit_conformal(
 ) -> Conformal:
     """Find the margins from windows that the regressor has not learnt from.
 
-    With n draws the margin is the ⌈(n + 1) · level⌉-th smallest score, which for exchangeable windows covers a new
-    one with a probability of at least `level`, and of at most `level` + 1/(n + 1) where no two scores are equal.
+    With n draws the margin is the ⌈(n + 1) · level⌉-th smallest score, which for exchangeable windows covers
+    a new one with a probability of at least `level`, and of at most `level` + 1/(n + 1) where no two scores
+    are equal.
 
     Parameters
     ----------
@@ -269,11 +273,11 @@ def fit_conformal(
         NaN where unknown: such windows count for their class only.
     level : float
     minimum : int
-        Fewest draws with which a group, or a class, has a margin of its own; else it takes that of its class, or of
-        all. With 100 draws the true coverage of a group scatters by 0.03 about a level of 0.9.
+        Fewest draws with which a group, or a class, has a margin of its own; else it takes that of its class,
+        or of all. With 100 draws the true coverage of a group scatters by 0.03 about a level of 0.9.
     asymmetric : bool
-        Margins below and above apart, each missed by (1 − level)/2 of the windows, instead of one for both: gains
-        width where the errors lean to one side.
+        Margins below and above apart, each missed by (1 − level)/2 of the windows, instead of one for both:
+        gains width where the errors lean to one side.
     edges : sequence of float
         Inner edges of the L bands.
     sequence : ndarray, shape (n,), optional
@@ -288,8 +292,8 @@ def fit_conformal(
     Raises
     ------
     ValueError
-        For shapes that differ, scores that are not finite, a negative class, a level outside (0, 1), edges that do not
-        rise, a counting that needs `sequence`, or fewer draws than the level asks for.
+        For shapes that differ, scores that are not finite, a negative class, a level outside (0, 1), edges
+        that do not rise, a counting that needs `sequence`, or fewer draws than the level asks for.
     """
     _check_shapes(below=scores.below, above=scores.above, class_index=class_index, l_shell=l_shell)
     _level(level)
@@ -348,7 +352,7 @@ class _Sample:
         return Margin(class_index, band, *ends, windows=index.size, sequences=size.size)
 
     def _weights(self, index: IntArray, size: IntArray) -> FloatArray:
-        """Probability mass of each window; what is missing to 1 lies at infinity and stands for the new one."""
+        """Probability mass of each window; what is missing to 1 lies at infinity, for the new window."""
         windows, sequences = index.size, size.size
         if self.counting is Counting.WINDOWS:
             return np.full(windows, 1.0 / (windows + 1))

@@ -24,7 +24,8 @@ class Coverage:
     windows, covered : int
     share : float
     low, high : float
-        Wilson's 90 % interval of the share. Where sequences are known it counts as many windows as they are worth.
+        Wilson's 90 % interval of the share. Where sequences are known it counts as many windows as they are
+        worth.
     """
 
     group: int | None

@@ -33,7 +33,8 @@ def wilson_interval(
 
     Notes
     -----
-    Wilson (1927), doi:10.1080/01621459.1927.10502953; Brown, Cai & DasGupta (2001), doi:10.1214/ss/1009213286.
+    Wilson (1927), doi:10.1080/01621459.1927.10502953; Brown, Cai & DasGupta (2001),
+    doi:10.1214/ss/1009213286.
     """
     if not 0.0 < level < 1.0:
         raise ValueError(f"level must lie between 0 and 1, got {level}")
@@ -55,8 +56,8 @@ def wilson_interval(
 def effective_count(hit: BoolArray, cluster: npt.NDArray[np.generic]) -> float:
     """How many independent windows would know the share of `hit` as well as these clustered ones do.
 
-    Overlapping windows of one sequence hit or miss together. The variance of the share is estimated between the
-    clusters (linearised ratio), and compared with that of independent windows.
+    Overlapping windows of one sequence hit or miss together. The variance of the share is estimated between
+    the clusters (linearised ratio), and compared with that of independent windows.
 
     Parameters
     ----------
@@ -67,12 +68,13 @@ def effective_count(hit: BoolArray, cluster: npt.NDArray[np.generic]) -> float:
     Returns
     -------
     float
-        Between the number of clusters and n where the clusters' own scatter says so; the number of clusters where
-        all windows agree, for then nothing shows how much they depend on each other; 0 without windows.
+        Between the number of clusters and n where the clusters' own scatter says so; the number of clusters
+        where all windows agree, for then nothing shows how much they depend on each other; 0 without windows.
 
     Notes
     -----
-    Kish (1965), *Survey Sampling*, on design effects; Rao & Scott (1992), doi:10.2307/2532311, on effective sizes.
+    Kish (1965), *Survey Sampling*, on design effects; Rao & Scott (1992), doi:10.2307/2532311, on effective
+    sizes.
     """
     if hit.shape != cluster.shape or hit.ndim != 1:
         raise ValueError(f"hit and cluster must have one shape (n,), got {hit.shape} and {cluster.shape}")

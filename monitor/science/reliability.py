@@ -89,8 +89,8 @@ def reliability(
     weights : ndarray, shape (n,), optional
         Positive; under other shares of the classes than the sample's, say.
     equal_count : bool
-        Bins with equally many windows instead of equally wide ones. Windows with one probability stay together, so
-        some bins may then be empty.
+        Bins with equally many windows instead of equally wide ones. Windows with one probability stay
+        together, so some bins may then be empty.
 
     Returns
     -------
@@ -99,8 +99,8 @@ def reliability(
     Raises
     ------
     ValueError
-        For shapes that differ, probabilities outside 0–1 or not summing to 1, a truth outside the classes, fewer than
-        one bin, weights that are not positive, or no row with probabilities.
+        For shapes that differ, probabilities outside 0–1 or not summing to 1, a truth outside the classes,
+        fewer than one bin, weights that are not positive, or no row with probabilities.
     """
     kept, label, weight = _checked(probability, truth, bins, weights)
     curves = tuple(
@@ -120,7 +120,7 @@ def expected_calibration_error(
 ) -> CalibrationError:
     """Mean distance between said and found (parameters and errors as in `reliability`).
 
-    Chance alone is never zero: n independent windows of a perfect forecaster in B bins give up to 0.4 √(B / n).
+    Chance alone gives a perfect forecaster with n independent windows in B bins up to 0.4 √(B/n).
     """
     found = reliability(probability, truth, bins, weights=weights, equal_count=equal_count)
     return CalibrationError(

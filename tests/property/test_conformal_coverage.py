@@ -75,7 +75,7 @@ def test_each_sequence_left_out_in_turn_is_covered_at_least_as_promised(
 def test_calibration_windows_themselves_are_covered_group_by_group(
     seed: int, count: int, asymmetric: bool, counting: Counting | None
 ) -> None:
-    """Each group with a margin of its own covers at least its level, by windows or by sequences; and JSON keeps it."""
+    """Each group with a margin of its own covers at least the level, and still does after JSON."""
     rng = np.random.default_rng(seed)
     truth, off = np.exp(rng.uniform(-5.0, -3.0, count)), rng.normal(0.02, 0.1, count)
     sigma, l_shell = rng.uniform(0.5, 2.0, count), rng.uniform(1.5, 6.5, count)

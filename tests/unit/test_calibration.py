@@ -24,7 +24,7 @@ SHARE = np.array([0.5, 0.45, 0.05])
 
 
 def forecasts(n: int = 20_000, seed: int = 1) -> tuple[FloatArray, IntArray]:
-    """Logarithms of exact posterior probabilities of three classes seen through Gaussian noise, and the truth."""
+    """Logarithms of exact posteriors of three classes seen through Gaussian noise, and the truth."""
     rng = np.random.default_rng(seed)
     truth = rng.choice(3, n, p=SHARE).astype(np.int64)
     seen = rng.normal(0.0, 1.5, (n, 3))
@@ -159,7 +159,7 @@ def test_weights_stand_for_repeated_windows() -> None:
     exact, truth = forecasts(5000)
     often = np.where(truth == 1, 3, 1)
     twice, many = np.repeat(exact, often, axis=0), np.repeat(truth, often)
-    # Not alike to the last digit: the ridge, and the ends of the curves, weigh one window among 5000 or among more.
+    # Not alike to the last digit: the ridge and the ends of the curves weigh one window among 5000 or more.
     for curved in (False, True):
         repeated = fit_calibration(twice, many, isotonic=curved).apply(exact)
         weighted = fit_calibration(exact, truth, often.astype(np.float64), isotonic=curved).apply(exact)
@@ -236,7 +236,7 @@ def test_bad_input_is_named() -> None:
 
 
 def test_reliability_of_a_counted_example() -> None:
-    """Ten windows in two bins: 0.9 said six times and right four times, 0.6 said four times and right three times."""
+    """0.9 said six times and right four times, 0.6 said four times and right three times."""
     top = np.array([0.9] * 6 + [0.6] * 4)
     probability = np.stack([top, 1.0 - top], axis=1)
     truth = np.array([0, 0, 0, 0, 1, 1, 0, 0, 0, 1], dtype=np.int64)
