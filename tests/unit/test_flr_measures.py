@@ -375,6 +375,20 @@ def test_criterion_is_decided_only_where_its_interval_leaves_out_the_bound() -> 
     assert not found["NoFreq passed on"].decided
 
 
+def test_coverage_is_decided_only_where_its_interval_lies_on_one_side() -> None:
+    """76 of 100 covered is too few beyond doubt, 86 is not; both are not met."""
+    for covered, sure in ((76, True), (86, False)):
+        inside = np.arange(100) < covered
+        found = by_name(
+            measure(
+                outcomes([F] * 100, [F] * 100, low_Hz=np.where(inside, 0.0195, 0.0201), high_Hz=[0.021] * 100)
+            )
+        )["90 % interval covers, both classes, all L"]
+        assert (found.met, found.decided) == (False, sure)
+        assert found.asked == "87–93 %"
+        assert found.sequences == 100
+
+
 def test_where_the_physics_is_as_good_is_found_group_by_group() -> None:
     """By day both find all; by night the physics finds 8 of 10 and the chain 5, and reads twice as well."""
     label = [F] * 20 + [N] * 20

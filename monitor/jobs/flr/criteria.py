@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from monitor.jobs.flr.bootstrap import UNKNOWN, Estimate
+from monitor.jobs.flr.bootstrap import UNKNOWN, Estimate, Share
 from monitor.jobs.flr.groups import ALL, ERROR_SHARE
 from monitor.jobs.flr.measures import Measures, Reading
 
@@ -27,6 +27,8 @@ class Criterion:
     direction : str
     met : bool or None
         Of the value itself, not of its interval.
+    sequences : int or None
+        How many independent ones the figure rests on, where it is one share or quantile.
     f23 : str
         What Foldes et al. (2023) state for L = 2.9, or empty.
     percent : bool
@@ -40,15 +42,21 @@ class Criterion:
     bound: tuple[float, ...]
     direction: Direction
     met: bool | None
+    sequences: int | None
     f23: str = ""
     percent: bool = True
 
     @property
     def decided(self) -> bool:
         """Whether the whole interval lies on the value's side of the bound."""
-        if self.low is None or self.high is None:
+        if self.value is None or self.low is None or self.high is None:
             return False
-        return _meets(self.low, self) is _meets(self.high, self) is self.met
+        return _side(self.low, self) == _side(self.high, self) == _side(self.value, self)
+
+    @property
+    def asked(self) -> str:
+        """The bound as text."""
+        return bound_text(self.bound, self.direction, self.percent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +67,7 @@ class _Bound:
     direction: Direction
     f23: str = ""
     percent: bool = True
+    sequences: Callable[[Measures], int | None] = lambda _: None
 
 
 _COVERAGE: Final = (0.87, 0.93)
@@ -106,7 +115,14 @@ def _errors(band: str) -> tuple[_Bound, _Bound]:
         return measures.published[ALL][band]
 
     return (
-        _Bound(f"|ε| median, {_band_name(band)}", lambda m: reading(m).median, (0.025,), "at most", "≲ 10 %"),
+        _Bound(
+            f"|ε| median, {_band_name(band)}",
+            lambda m: reading(m).median,
+            (0.025,),
+            "at most",
+            "≲ 10 %",
+            sequences=lambda m: reading(m).sequences,
+        ),
         _Bound(
             f"within {100 * ERROR_SHARE:.0f} % or 0.3 mHz, {_band_name(band)}",
             lambda m: reading(m).within,
@@ -134,18 +150,24 @@ def _judged(measures: Measures, bound: _Bound) -> Criterion:
         high=figure.high,
         bound=bound.bound,
         direction=bound.direction,
-        met=None if figure.value is None else _meets(figure.value, bound),
+        met=None if figure.value is None else _side(figure.value, bound) == 0,
+        sequences=figure.sequences if isinstance(figure, Share) else bound.sequences(measures),
         f23=bound.f23,
         percent=bound.percent,
     )
 
 
-def _meets(value: float, bound: Criterion | _Bound) -> bool:
-    if bound.direction == "at least":
-        return value >= bound.bound[0]
-    if bound.direction == "at most":
-        return value <= bound.bound[0]
-    return bound.bound[0] <= value <= bound.bound[1]
+def bound_text(bound: tuple[float, ...], direction: Direction, percent: bool = True) -> str:
+    """A bound as people write it: ≥ 92 %, ≤ 0.03, 87–93 %."""
+    ends = "–".join(f"{100.0 * end if percent else end:g}" for end in bound) + (" %" if percent else "")
+    return ends if direction == "between" else f"{'≥' if direction == 'at least' else '≤'} {ends}"
+
+
+def _side(value: float, bound: Criterion | _Bound) -> int:
+    """0 where the bound is met, else on which side the value lies."""
+    if bound.direction != "at most" and value < bound.bound[0]:
+        return -1
+    return int(bound.direction != "at least" and value > bound.bound[-1])
 
 
 def _plain(value: float | None) -> Estimate:

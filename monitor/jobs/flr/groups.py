@@ -16,7 +16,7 @@ NO_FREQ, FREQ, PBL = (CLASSES.index(label) for label in (Label.NO_FREQ, Label.FR
 
 F23_PBL_TO_FREQ: Final = 0.013
 F23_PBL_TO_NOFREQ: Final = 0.020
-"""Ratios of the class counts of Tartu–Birzai in Foldes et al. (2023), § 3.2 (data doi:10.5281/zenodo.8321186)."""
+"""Ratios of the class counts of Tartu–Birzai: Foldes et al. (2023), doi:10.1007/s12210-023-01196-8, § 3.2."""
 
 ERROR_SHARE: Final = 0.08
 ERROR_FLOOR_HZ: Final = 0.3e-3
