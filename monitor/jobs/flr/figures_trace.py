@@ -123,7 +123,9 @@ def _frequencies(axis: Any, outcomes: Outcomes, rows: IntArray, hour: FloatArray
     axis.plot(hour[missed], truth[missed], "|", color=GREY, markersize=9)
     axis.set_yscale("log")
     axis.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
-    axis.yaxis.set_minor_formatter(lambda value, _: f"{value:g}" if f"{value:g}"[0] in "235" else "")
+    low_mHz, high_mHz = axis.get_ylim()
+    labelled = "235" if high_mHz > 4.0 * low_mHz else "23456789"
+    axis.yaxis.set_minor_formatter(lambda value, _: f"{value:g}" if f"{value:g}"[0] in labelled else "")
     axis.grid(alpha=0.25, which="both")
 
 

@@ -244,7 +244,8 @@ def _verdict(one: Criterion) -> str:
 def _with_range(one: Estimate, decimals: int = 1) -> str:
     if one.value is None:
         return NOBODY
-    if one.low is None or one.high is None:
-        return f"{100 * one.value:.{decimals}f} %"
-    low, high = (f"{100 * end:.{decimals}f}".replace("-", "−") for end in (one.low, one.high))
-    return f"{100 * one.value:.{decimals}f} % ({low} to {high})"
+    value, low, high = (
+        "" if end is None else f"{100 * end:.{decimals}f}".replace("-", "−")
+        for end in (one.value, one.low, one.high)
+    )
+    return f"{value} % ({low} to {high})" if low and high else f"{value} %"
