@@ -6,6 +6,7 @@
     ├── ConfigurationError   a configuration that cannot be used; carries every fault found     (exit 78)
     ├── DecodeError          bytes or samples that cannot be used; carries a reason for the counter
     ├── ArchiveError         a file that is missing, unreadable or not what it says
+    ├── ModelError           a learned model that is incomplete, changed, or made for something else
     ├── StoreError           the durable store cannot take or give what was asked
     └── BrokerError          the broker cannot be reached, refuses, or went away
         └── BrokerUnavailable    for now: the caller may wait and try again
@@ -69,6 +70,17 @@ class DecodeError(MonitorError):
 
 class ArchiveError(MonitorError):
     """A file that is missing, unreadable or not what it says; `path` names it."""
+
+    def __init__(self, path: str, message: str) -> None:
+        self.path = path
+        super().__init__(f"{path}: {message}")
+
+
+class ModelError(MonitorError):
+    """A learned model that is incomplete, changed, or made for something else.
+
+    Its text names what was expected and what was found; `path` names the file (or the library) that is at fault.
+    """
 
     def __init__(self, path: str, message: str) -> None:
         self.path = path
