@@ -84,6 +84,8 @@ class Worker:
         self._stored_row = 0
         self._fed_row = 0
         self._state_ns = time.monotonic_ns()
+        # The states as they were last committed. A stage gives the same object while nothing changed.
+        self._committed_states: dict[str, Json] = {}
 
     def restore(self, stopping: Callable[[], bool] = lambda: False) -> bool:
         """Take up where the last run ended: stage states, then the samples they rest on.
@@ -166,13 +168,15 @@ class Worker:
         now = time.monotonic_ns()
         if not self._uncommitted and not at_once and now - self._state_ns < _STATE_INTERVAL_NS:
             return False
+        states = self._states()
+        changed = self._dumped(states)
         try:
-            self._store.commit(self._uncommitted, self._states())
+            self._store.commit(self._uncommitted, changed)
         except StoreError:
             if not self._drop_contradictions():
                 raise
-            self._store.commit(self._uncommitted, self._states())
-        self._state_ns = now
+            self._store.commit(self._uncommitted, changed)
+        self._state_ns, self._committed_states = now, states
         committed, self._uncommitted = self._uncommitted, []
         for product, payload in committed:
             self._tell(product, payload)
@@ -243,9 +247,16 @@ class Worker:
         documents = self._store.products(product.kind, product.subject, at, at + 1, latest_revision=False)
         return next((one for one in documents if one.get("revision") == product.revision), None)
 
-    def _states(self) -> dict[str, str]:
-        states: dict[str, Json] = {**self.pipeline.snapshot(), **Recovery.cursor(self._config, self._fed_row)}
-        return {stage: json.dumps(state, separators=(",", ":")) for stage, state in states.items()}
+    def _states(self) -> dict[str, Json]:
+        return {**self.pipeline.snapshot(), **Recovery.cursor(self._config, self._fed_row)}
+
+    def _dumped(self, states: Mapping[str, Json]) -> dict[str, str]:
+        """The states that are not the very objects of the last commit, as text: large ones seldom change."""
+        return {
+            stage: json.dumps(state, separators=(",", ":"))
+            for stage, state in states.items()
+            if state is not self._committed_states.get(stage)
+        }
 
     def _readmit(self, block: SampleBlock) -> None:
         """Let admission see what it let in after its state was stored."""

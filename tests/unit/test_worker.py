@@ -111,6 +111,32 @@ def test_products_that_could_not_be_committed_go_with_the_next_commit(
     assert len(ids(store)) == 2
 
 
+def test_state_that_is_the_same_object_is_stored_once_and_again_where_the_commit_failed(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = worker_on(store)
+    lasting, changing = {"version": 1}, iter(range(10))
+    monkeypatch.setattr(worker.pipeline, "snapshot", lambda: {"large": lasting, "small": [next(changing)]})
+    commit, stored = store.commit, []
+
+    def recording(products: list[tuple[Product, bytes]], states: dict[str, str]) -> None:
+        commit(products, states)
+        stored.append(sorted(states))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "commit", failing)
+        with pytest.raises(StoreError):
+            worker.commit(at_once=True)
+    monkeypatch.setattr(store, "commit", recording)
+    for _ in range(2):
+        worker.commit(at_once=True)
+    lasting = {"version": 1}
+    worker.commit(at_once=True)
+    assert stored == [["cursor", "large", "small"], ["cursor", "small"], ["cursor", "large", "small"]]
+    assert json.loads(store.states()["large"]) == {"version": 1}
+    assert store.states()["small"] == "[3]"
+
+
 def failing(*_arguments: object) -> None:
     raise StoreError("the disk is full")
 
