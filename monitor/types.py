@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, TypeAlias
@@ -193,6 +193,8 @@ class SpectrumBatch:
     smoothing_bins : ndarray, shape (p,), int64
         Width of the boxcar that smoothed the complex cross-spectrum.
     usable : ndarray, shape (p,), bool
+    log_power : ndarray, shape (s, f), or None
+        Logarithm of each station's smoothed power; None where nobody computed it.
     """
 
     window: WindowBatch
@@ -203,6 +205,63 @@ class SpectrumBatch:
     coherence: RealArray
     smoothing_bins: IntArray
     usable: BoolArray
+    log_power: RealArray | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GainProfile:
+    """How much resonance models gain over straight lines, frequency by frequency.
+
+    Attributes
+    ----------
+    frequency_Hz : ndarray, shape (k,)
+        Resonance frequencies of the models, in a geometric series.
+    gain, log_width, log_half_spacing : ndarray, shape (2, p, k), float32
+        Largest fall of χ² at each frequency, and width over frequency and half spacing of the model that gains it:
+        of the spectrum as it is, and reversed. NaN where nothing was tried.
+    """
+
+    frequency_Hz: FloatArray
+    gain: Float32Array
+    log_width: Float32Array
+    log_half_spacing: Float32Array
+
+    def rows(self, chosen: IntArray | BoolArray) -> GainProfile:
+        """The same for some of the pairs."""
+        return GainProfile(
+            self.frequency_Hz,
+            self.gain[:, chosen],
+            self.log_width[:, chosen],
+            self.log_half_spacing[:, chosen],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ResonanceEvidence:
+    """What the physical estimate sees in every spectrum, accepted or not: the learned stages build on it.
+
+    Arrays of shape (p,): the best resonance model, whether it stands reversed and is accepted, its evidence, and the
+    ramp of the whole coherent band with its error, width and scatter. Unknown is NaN.
+    """
+
+    accepted: BoolArray
+    reversed: BoolArray
+    frequency_Hz: FloatArray
+    sigma_Hz: FloatArray
+    cross_phase_rad: FloatArray
+    coherence: FloatArray
+    evidence: FloatArray
+    timing_offset_s: FloatArray
+    timing_sigma_s: FloatArray
+    bandwidth_Hz: FloatArray
+    scatter: FloatArray
+    profile: GainProfile
+
+    def rows(self, chosen: IntArray | BoolArray) -> ResonanceEvidence:
+        """The same for some of the pairs."""
+        names = [field.name for field in fields(self) if field.name != "profile"]
+        arrays = {name: getattr(self, name)[chosen] for name in names}
+        return replace(self, **arrays, profile=self.profile.rows(chosen))
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +270,8 @@ class ResonanceBatch:
 
     `label` and `reason` are what the estimate alone concludes; `reason` says why there is no resonance.
     Frequency, error, phase and coherence are those of an accepted resonance only. `timing_offset_s` is the clock
-    offset τ of the best straight ramp 2π f τ of the cross-phase, whether or not it is large.
+    offset τ of the best straight ramp 2π f τ of the cross-phase, whether or not it is large. `seen` is what the
+    estimate saw besides.
     """
 
     spectrum: SpectrumBatch
@@ -223,6 +283,7 @@ class ResonanceBatch:
     coherence: FloatArray
     timing_offset_s: FloatArray
     timing_sigma_s: FloatArray
+    seen: ResonanceEvidence | None = None
 
 
 CLASSES = (Label.NO_FREQ, Label.FREQ, Label.PBL)

@@ -13,12 +13,14 @@ from functools import lru_cache
 import numpy as np
 
 from monitor.science.hodograph import Observation, smoothed_model
-from monitor.types import BoolArray, FloatArray, IntArray
+from monitor.types import BoolArray, FloatArray, GainProfile, IntArray
 
 _WIDTHS = (0.06, 0.11, 0.2, 0.35, 0.6)
 _HALF_SPACINGS = (0.12, 0.25, 0.5, 0.9, 1.6)
 _STEP = 1.04
 _FEWEST_BINS = 4
+# The profile goes on below the searched band, where heavy field lines ring that no estimate accepts.
+_PROFILE_BELOW = 0.7
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +64,13 @@ def _models(first_Hz: float, spacing_Hz: float, count: int, smoothing_Hz: float)
     return tuple(bank)
 
 
-def search(observed: Observation, lowest_Hz: FloatArray, highest_Hz: FloatArray) -> Candidates:
-    """Hold the bank, upright and reversed, against every spectrum; keep what gains most over straight lines."""
+def search(
+    observed: Observation, lowest_Hz: FloatArray, highest_Hz: FloatArray
+) -> tuple[Candidates, GainProfile]:
+    """Hold the bank, upright and reversed, against every spectrum; keep what gains most over straight lines.
+
+    The candidates lie between lowest and highest; the profile of all gains begins somewhat lower.
+    """
     pairs = lowest_Hz.size
     best = Candidates(
         resonance_Hz=np.sqrt(lowest_Hz * highest_Hz),
@@ -73,20 +80,33 @@ def search(observed: Observation, lowest_Hz: FloatArray, highest_Hz: FloatArray)
         gain=np.full(pairs, -np.inf),
     )
     frequency = observed.frequency_Hz
-    spacing = float(frequency[1] - frequency[0])
+    grid = float(frequency[0]), float(frequency[1] - frequency[0]), frequency.size
+    # The frequencies of the bank are the same for every smoothing.
+    centres = np.array(
+        [one.resonance_Hz for one in _models(*grid, float(observed.smoothing_Hz.max(initial=1e-3)))]
+    )
+    profile = GainProfile(centres, *(np.full((2, pairs, centres.size), np.nan, np.float32) for _ in range(3)))
     for smoothing in np.unique(observed.smoothing_Hz).tolist():
         same = np.flatnonzero(observed.smoothing_Hz == smoothing)
-        for templates in _models(float(frequency[0]), spacing, frequency.size, smoothing):
-            wanted = (lowest_Hz[same] <= templates.resonance_Hz) & (
-                templates.resonance_Hz <= highest_Hz[same]
-            )
-            if wanted.any():
-                _hold_against(observed, templates, same[wanted], best)
-    return replace(best, gain=np.where(np.isfinite(best.gain), best.gain, 0.0))
+        for column, templates in enumerate(_models(*grid, smoothing)):
+            centre = templates.resonance_Hz
+            tried = same[(_PROFILE_BELOW * lowest_Hz[same] <= centre) & (centre <= highest_Hz[same])]
+            if tried.size:
+                _hold_against(observed, templates, tried, centre >= lowest_Hz[tried], best, profile, column)
+    return replace(best, gain=np.where(np.isfinite(best.gain), best.gain, 0.0)), profile
 
 
-def _hold_against(observed: Observation, templates: _Templates, rows: IntArray, best: Candidates) -> None:
-    """Compare one frequency's templates with some of the pairs; write what is better into `best`.
+def _hold_against(
+    observed: Observation,
+    templates: _Templates,
+    rows: IntArray,
+    searched: BoolArray,
+    best: Candidates,
+    profile: GainProfile,
+    column: int,
+) -> None:
+    """Compare one frequency's templates with some of the pairs; write what they gain into `profile`, and where the
+    pair's `searched` band holds the frequency, what is better into `best`.
 
     All sums of squares are matrix products, so that thousands of pairs cost a few of them.
     """
@@ -101,15 +121,19 @@ def _hold_against(observed: Observation, templates: _Templates, rows: IntArray, 
     product = weighted_phase @ templates.phase_rad.T + weighted_ratio @ templates.log_ratio.T
     total = np.maximum(ratio_weight.sum(axis=1), 1e-30)[:, None]
     data_mean, model_mean = weighted_ratio.sum(axis=1)[:, None], ratio_weight @ templates.log_ratio.T
-    for turned, sign in ((False, 1.0), (True, -1.0)):
+    log_width = np.log(templates.width_Hz / templates.resonance_Hz)
+    for side, sign in enumerate((1.0, -1.0)):
         chi2 = data_power[:, None] - 2.0 * sign * product + model_power
         chi2 -= (data_mean - sign * model_mean) ** 2 / total
         gain = lines[:, None] - chi2
         choice = gain.argmax(axis=1)
         top = gain[np.arange(rows.size), choice]
-        better = top > best.gain[rows]
+        profile.gain[side, rows, column] = top
+        profile.log_width[side, rows, column] = log_width[choice]
+        profile.log_half_spacing[side, rows, column] = np.log(templates.half_spacing[choice])
+        better = searched & (top > best.gain[rows])
         at, chosen = rows[better], choice[better]
-        best.gain[at], best.reversed[at] = top[better], turned
+        best.gain[at], best.reversed[at] = top[better], side == 1
         best.resonance_Hz[at] = templates.resonance_Hz
         best.width_Hz[at], best.half_spacing[at] = templates.width_Hz[chosen], templates.half_spacing[chosen]
 

@@ -17,7 +17,7 @@ from monitor.science.bank import Candidates, search
 from monitor.science.hodograph import HodographFit, Observation, fit, smoothed_model
 from monitor.science.spectra import independent_averages
 from monitor.science.timing import TimingOffset, timing_offset, without_ramp
-from monitor.types import BoolArray, FloatArray, IntArray, RealArray
+from monitor.types import BoolArray, FloatArray, GainProfile, IntArray, RealArray, ResonanceEvidence
 
 # Scatter of real spectra about any smooth model, beyond what their coherence explains. Local noise biases the
 # amplitude ratio and leaves the phase alone, so the ratio is trusted less.
@@ -77,6 +77,8 @@ class PhysicalEstimate:
         Fall of χ² from the straight lines to the model, in units of the scatter.
     timing : TimingOffset
         The ramp of the whole coherent band, or of what an accepted resonance leaves over outside its peak.
+    profile : GainProfile
+        Gains of all models of the bank, frequency by frequency.
     """
 
     accepted: BoolArray
@@ -89,6 +91,25 @@ class PhysicalEstimate:
     coherence: FloatArray
     evidence: FloatArray
     timing: TimingOffset
+    profile: GainProfile
+
+    @property
+    def seen(self) -> ResonanceEvidence:
+        """What the learned stages build on."""
+        return ResonanceEvidence(
+            accepted=self.accepted,
+            reversed=self.reversed,
+            frequency_Hz=self.frequency_Hz,
+            sigma_Hz=self.sigma_Hz,
+            cross_phase_rad=self.cross_phase_rad,
+            coherence=self.coherence,
+            evidence=self.evidence,
+            timing_offset_s=self.timing.offset_s,
+            timing_sigma_s=self.timing.sigma_s,
+            bandwidth_Hz=self.timing.bandwidth_Hz,
+            scatter=self.timing.scatter,
+            profile=self.profile,
+        )
 
 
 def expected_frequency_Hz(l_shell: FloatArray) -> FloatArray:
@@ -170,6 +191,7 @@ def estimate(
         coherence=found.coherence,
         evidence=found.evidence,
         timing=timing,
+        profile=found.profile,
     )
 
 
@@ -182,7 +204,8 @@ def observe(
 ) -> Observation:
     """Turn spectra into data with error bars: var = (1 − γ²) / (2 ν γ²) for phase and log ratio alike.
 
-    ν is the number of independent averages. Bins whose coherence could be chance (1 %) weigh nothing.
+    ν is the number of independent averages. Bins whose coherence could be chance (1 %) weigh nothing; where only the
+    ratio is unknown, the phase still speaks.
     """
     at = slice(None, None, _STRIDE)
     gamma2 = np.nan_to_num(np.asarray(coherence[:, at], dtype=np.float64))
@@ -193,13 +216,14 @@ def observe(
     with np.errstate(divide="ignore", invalid="ignore"):
         log_ratio = np.log(np.asarray(amplitude_ratio[:, at], dtype=np.float64))
     chance = 1.0 - _CHANCE ** (1.0 / np.maximum(averages - 1.0, 1e-3))
-    told = (gamma2 > chance) & np.isfinite(phase) & np.isfinite(log_ratio)
+    told = (gamma2 > chance) & np.isfinite(phase)
+    compared = told & np.isfinite(log_ratio)
     return Observation(
         frequency_Hz=frequency_Hz[at],
         phase_rad=np.where(told, phase, 0.0),
-        log_ratio=np.where(told, log_ratio, 0.0),
+        log_ratio=np.where(compared, log_ratio, 0.0),
         phase_weight=np.where(told, 1.0 / ((variance + _PHASE_ERROR_RAD**2) * repeats), 0.0),
-        ratio_weight=np.where(told, 1.0 / ((variance + _RATIO_ERROR**2) * repeats), 0.0),
+        ratio_weight=np.where(compared, 1.0 / ((variance + _RATIO_ERROR**2) * repeats), 0.0),
         smoothing_Hz=smoothing_bins * (frequency_Hz[1] - frequency_Hz[0]),
     )
 
@@ -218,6 +242,7 @@ class _Attempt:
     evidence: FloatArray
     coherence: FloatArray
     accepted: BoolArray
+    profile: GainProfile
 
 
 def _attempt(
@@ -227,7 +252,7 @@ def _attempt(
     parameters: ResonanceParameters,
 ) -> _Attempt:
     """Search, fit and judge."""
-    candidate = search(observed, *band_Hz)
+    candidate, profile = search(observed, *band_Hz)
     turned = observed.rows(np.arange(gamma2.shape[0]), candidate.reversed)
     fitted = fit(turned, candidate.resonance_Hz, candidate.width_Hz, candidate.half_spacing)
     evidence = candidate.gain / np.maximum(1.0, fitted.chi2 / fitted.dof)
@@ -237,7 +262,7 @@ def _attempt(
     accepted = _acceptable(fitted, candidate, evidence, coherence, parameters)
     accepted &= sigma <= 0.25 * frequency
     accepted &= (frequency > 0.9 * band_Hz[0]) & (frequency < 1.1 * band_Hz[1])
-    return _Attempt(fitted, frequency, sigma, candidate.reversed, evidence, coherence, accepted)
+    return _Attempt(fitted, frequency, sigma, candidate.reversed, evidence, coherence, accepted, profile)
 
 
 def _phase_peak_Hz(observed: Observation, fitted: HodographFit) -> FloatArray:

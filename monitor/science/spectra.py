@@ -14,6 +14,8 @@ from monitor.types import BoolArray, ComplexArray, FloatArray, IntArray, RealArr
 
 _STATION_BLOCK = 16
 _PAIR_BLOCK = 64
+POWER_BINS = 5
+"""Bins over which the power of a station is smoothed."""
 NYQUIST_SHARE = 0.8
 """Bins above this share of the Nyquist frequency are masked: there the anti-alias filters differ."""
 
@@ -168,6 +170,39 @@ def cross_spectra(
         return found[0], found[1], found[2]
     back = np.argsort(order)
     return found[0][back], found[1][back], found[2][back]
+
+
+def log_powers(spectra: ComplexArray, bins: IntArray, length_s: float, step_s: float) -> RealArray:
+    """Logarithm of each station's power at the wanted bins, smoothed over five, the first difference undone.
+
+    Parameters
+    ----------
+    spectra : ndarray, shape (s, m), complex
+        As from `station_spectra`; `m` must exceed the last bin by two.
+    bins : ndarray, shape (f,)
+        Consecutive bins that are wanted.
+    length_s, step_s : float
+        Length of the window, and its sampling step.
+
+    Returns
+    -------
+    ndarray, shape (s, f)
+        Natural logarithm of a one-sided power in (units of the samples)², up to a constant that depends on the
+        length only; NaN where there is no power.
+    """
+    margin = POWER_BINS // 2
+    if bins[-1] + margin >= spectra.shape[1]:
+        raise IndexError(f"the spectra end at bin {spectra.shape[1] - 1}, but {bins[-1] + margin} is needed")
+    # The spectrum of what is real mirrors about bin 0.
+    column = np.abs(np.arange(bins[0] - margin, bins[-1] + margin + 1))
+    undone = (step_s / (2.0 * np.sin(np.pi * np.maximum(column, 1) * step_s / length_s))) ** 2
+    rows = spectra[:, column]
+    power = (np.square(rows.real) + np.square(rows.imag)) * undone.astype(spectra.real.dtype)
+    wanted = [power[:, offset : offset + bins.size] for offset in range(POWER_BINS)]
+    with np.errstate(divide="ignore"):
+        logarithm: RealArray = np.log(sum(wanted) / POWER_BINS)
+    logarithm[~np.isfinite(logarithm)] = np.nan
+    return logarithm
 
 
 def above_nyquist_share(frequency_Hz: FloatArray, step_s: float) -> BoolArray:

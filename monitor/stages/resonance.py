@@ -55,6 +55,7 @@ class ResonanceStage:
             coherence=np.where(resonant, found.coherence, np.nan),
             timing_offset_s=np.where(timed, found.timing.offset_s, np.nan),
             timing_sigma_s=np.where(timed, found.timing.sigma_s, np.nan),
+            seen=found.seen,
         )
 
 

@@ -9,9 +9,11 @@ import numpy as np
 from monitor.science.conditioning import ConditioningParameters, condition
 from monitor.science.resonance import expected_frequency_Hz
 from monitor.science.spectra import (
+    POWER_BINS,
     SpectrumParameters,
     above_nyquist_share,
     cross_spectra,
+    log_powers,
     smoothing_for_frequency,
     station_spectra,
 )
@@ -46,7 +48,8 @@ class SpectrumStage:
         smoothing = smoothing_for_frequency(
             expected_frequency_Hz(l_shells(window.pairs)), length_s, self._spectrum.smoothing_bins
         )
-        coefficients = station_spectra(differences, int(bins[-1]) + self._spectrum.smoothing_bins // 2)
+        margin = max(self._spectrum.smoothing_bins, POWER_BINS) // 2
+        coefficients = station_spectra(differences, int(bins[-1]) + margin)
         pole, equator = window.station_index[:, 0], window.station_index[:, 1]
         delay_s = (window.offset_ns[equator] - window.offset_ns[pole]) / SECOND_NS
         phase, ratio, coherence = cross_spectra(
@@ -63,6 +66,7 @@ class SpectrumStage:
             coherence=_masked(coherence, masked),
             smoothing_bins=smoothing,
             usable=usable,
+            log_power=_masked(log_powers(coefficients, bins, length_s, step_s), masked),
         )
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -48,6 +49,8 @@ class LabelledSpectra:
         Why a window has its label, where the source says so.
     usable : ndarray of bool, shape (n,)
         False where a spectrum cannot be judged (gaps, dead channels): the chain says NoFreq with a flag.
+    log_power : ndarray, shape (n, 2, f), float32, or None
+        Of the poleward and the equatorward station, as from `spectra.log_powers`; None where the source has none.
     """
 
     source: str
@@ -67,6 +70,7 @@ class LabelledSpectra:
     illumination: StringArray
     reason: StringArray
     usable: BoolArray
+    log_power: Float32Array | None = None
 
     def __len__(self) -> int:
         return int(self.label.size)
@@ -74,8 +78,21 @@ class LabelledSpectra:
     def rows(self, chosen: IntArray | BoolArray) -> LabelledSpectra:
         """The same for some of the windows."""
         whole = {"source", "synthetic", "frequency_Hz"}
+        if self.log_power is None:
+            whole.add("log_power")
         names = [field.name for field in fields(self) if field.name not in whole]
         return replace(self, **{name: getattr(self, name)[chosen] for name in names})
+
+
+def joined_data(parts: Sequence[LabelledSpectra]) -> LabelledSpectra:
+    """Windows of several sets as one; all share a frequency grid, and source and kind are those of the first."""
+    first = parts[0]
+    whole = {"source", "synthetic", "frequency_Hz", "log_power"}
+    names = [field.name for field in fields(LabelledSpectra) if field.name not in whole]
+    arrays: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
+    powers = [part.log_power for part in parts if part.log_power is not None]
+    power = np.concatenate(powers) if len(powers) == len(parts) else None
+    return replace(first, **arrays, log_power=power)
 
 
 @dataclass(frozen=True, slots=True)

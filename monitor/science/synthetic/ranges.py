@@ -247,6 +247,9 @@ TROUBLES: Final = (
 TRAINING: Final = CaseRanges(stream=1)
 """What models learn from."""
 
+STORMS: Final = replace(TRAINING, stream=3, storm_probability=1.0, uncoupled_probability=0.05)
+"""More reversed resonances to learn from than nature, or `TRAINING`, has."""
+
 TEST: Final = CaseRanges(
     stream=2,
     first_year=2019,
