@@ -148,7 +148,9 @@ def load_booster(data: bytes, *, features: int, outputs: int, path: str = "boost
             f" {'.'.join(map(str, document.version))}: update the library",
         )
     try:
-        native = library.Booster(params=_PARAMETERS)
+        native = library.Booster(params={**_PARAMETERS, "num_feature": features})
+        # Asked for its settings the library takes them up; else it would load with as many threads as there are cores.
+        native.save_config()
         native.load_model(bytearray(data))
         booster = Booster(native, features, outputs)
         # The first prediction sets the library up; after it, predictions are safe in any thread.
