@@ -32,6 +32,7 @@ from monitor.io.http import HttpServer
 from monitor.io.metrics import Metrics
 from monitor.io.mqtt import Delivery, MqttLink, MqttSettings, Will
 from monitor.io.store import Store
+from monitor.models.base import ModelInfo
 from monitor.types import SECOND_NS, Json, Product, SampleBlock, Tick
 
 logger = logging.getLogger(__name__)
@@ -79,6 +80,7 @@ class Daemon:
         self._filters = [topic for entry in config.inputs for topic in entry.filters]
         self._held: set[str] = set()
         self._reading = Reading()
+        self._models: tuple[ModelInfo, ...] = ()
         self._store: Store
         self._link: MqttLink
         self._worker: Worker
@@ -94,7 +96,7 @@ class Daemon:
         Raises
         ------
         MonitorError
-            The store cannot be opened, the HTTP port is taken, or a secret cannot be read.
+            The store cannot be opened, a model cannot be used, the HTTP port is taken, or a secret cannot be read.
         """
         sys.setswitchinterval(_SWITCH_S)
         password = self._config.mqtt.read_password()
@@ -106,6 +108,8 @@ class Daemon:
             stack.callback(self._thread.shutdown)
             stack.callback(self._stop.set)
             self._worker = Worker(self._config, self._store, self._metrics, self._on_product)
+            self._models = self._worker.pipeline.models
+            self._metrics.models(self._models)
             if not await self._in_thread(self._worker.restore, self._stop.is_set):
                 return
             broker = await self._own_broker(stack)
@@ -115,8 +119,8 @@ class Daemon:
                 self._store,
                 self._link,
                 self._config.outputs.root,
-                online=status_message(self._started_ns, "online"),
-                offline=status_message(self._started_ns, "offline"),
+                online=status_message(self._started_ns, "online", self._models),
+                offline=status_message(self._started_ns, "offline", self._models),
                 on_fault=lambda reason: self._note("outbox", reason),
             )
             await self._in_thread(self._observe)
@@ -277,7 +281,7 @@ class Daemon:
             subscriptions=self._filters,
             will=Will(
                 f"{self._config.outputs.root}/status",
-                status_message(self._started_ns, "offline"),
+                status_message(self._started_ns, "offline", self._models),
                 retain=True,
             ),
             queue_size=self._config.intake.queue_messages,
@@ -329,6 +333,7 @@ class Daemon:
             connected=self._link.connected,
             queues={"intake": self._link.waiting, "outbox": self._publisher.waiting},
             store_bytes=self._store.size_bytes(),
+            models=self._models,
         )
 
     def _open_store(self) -> Store:

@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 from monitor import __version__
 from monitor.config import Config
 from monitor.daemon.worker import Reading
+from monitor.models.base import ModelInfo
 from monitor.types import SECOND_NS, Json, iso_time
 
-_MODELS = {"flr": "physical/1"}
+_WITHOUT_MODELS = {"flr": "physical/1"}
 
 
 class Degradation:
@@ -34,19 +35,19 @@ class Degradation:
         return before != reason
 
 
-def _head(started_ns: int, state: str) -> dict[str, Json]:
+def _head(started_ns: int, state: str, models: Sequence[ModelInfo]) -> dict[str, Json]:
     return {
         "schema": "geospace/status/1",
         "state": state,
         "version": __version__,
         "started": iso_time(started_ns // SECOND_NS * SECOND_NS),
-        "models": _MODELS,
+        "models": _WITHOUT_MODELS | {model.kind: model.label for model in models},
     }
 
 
-def status_message(started_ns: int, state: str) -> bytes:
+def status_message(started_ns: int, state: str, models: Sequence[ModelInfo] = ()) -> bytes:
     """The payload of the topic `status`: `online`, or `offline` as goodbye and last will."""
-    return json.dumps(_head(started_ns, state)).encode()
+    return json.dumps(_head(started_ns, state, models)).encode()
 
 
 def status_page(
@@ -58,10 +59,11 @@ def status_page(
     connected: bool,
     queues: Mapping[str, int],
     store_bytes: int,
+    models: Sequence[ModelInfo] = (),
 ) -> Json:
     """The object of `/api/status`; `reasons` are those why the daemon is not ready."""
     return {
-        **_head(started_ns, "degraded" if reasons else "online"),
+        **_head(started_ns, "degraded" if reasons else "online", models),
         "reasons": list(reasons),
         "mqtt_connected": connected,
         "queues": dict(queues),

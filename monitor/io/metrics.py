@@ -24,6 +24,7 @@ from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
 from monitor import __version__
+from monitor.models.base import ModelInfo
 from monitor.types import SECOND_NS, Json, Label, Product
 
 STATION_STATES = ("ok", "late", "gap", "flat", "spikes", "clock", "offline")
@@ -223,6 +224,12 @@ class Metrics:
             "geospace_build", "Version of the program and of its interpreter.", registry=self.registry
         )
         info.info({"version": __version__, "python": platform.python_version(), **(build or {})})
+        self._model = Info(
+            "geospace_model",
+            "Learned model at work, with the first digits of its hash.",
+            ("kind", "model"),
+            registry=self.registry,
+        )
         self._products = _Products()
         self.registry.register(self._products)
         self.registry.register(ProcessCollector(registry=None))
@@ -230,6 +237,12 @@ class Metrics:
             self._received.labels(decoder)
             for reason in reasons:
                 self._rejected.labels(decoder, reason)
+
+    def models(self, models: Iterable[ModelInfo]) -> None:
+        """Show which learned models are at work, in place of those shown before."""
+        self._model.clear()
+        for model in models:
+            self._model.labels(model.kind, f"{model.name}/{model.version}").info({"sha256": model.short})
 
     def message_received(self, decoder: str, count: int = 1) -> None:
         """Count messages taken from the broker."""

@@ -25,6 +25,7 @@ from monitor.decoders import DECODERS
 from monitor.decoders.base import REASONS
 from monitor.io.http import HttpServer
 from monitor.io.metrics import STATION_STATES, Metrics
+from monitor.models.base import ModelInfo
 from monitor.pipeline import Pipeline
 from monitor.science.synthetic.ground import EMMA, GroundSimulator, quiet_day
 from monitor.stages.health import Health
@@ -34,6 +35,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = Path(monitor.__file__).parent
 INTERFACES = ROOT / "docs" / "reference" / "interfaces.md"
 CONFIGURATION = ROOT / "docs" / "reference" / "configuration.md"
+MODEL = ModelInfo("flr", "test", "1", "0123456789abcdef" * 4)
 BEGIN_NS = 1_577_858_400 * SECOND_NS  # 2020-01-01T06:00:00Z, when the simulated waves are strong
 NULL_NOW = "*Null now"
 
@@ -116,6 +118,21 @@ class TestObjects:
         documented = only_once(first_column(INTERFACES, "Object `status`"))
         for state in ("online", "offline"):
             assert paths_of(json.loads(status_message(BEGIN_NS, state)), ("models",)) == documented
+
+    @pytest.mark.parametrize(("models", "named"), [((), "physical/1"), ((MODEL,), "test/1@0123456789ab")])
+    def test_status_names_the_model_at_work(self, models: tuple[ModelInfo, ...], named: str) -> None:
+        message = json.loads(status_message(BEGIN_NS, "online", models))
+        page = status_page(
+            Config(),
+            Reading(),
+            started_ns=BEGIN_NS,
+            reasons=(),
+            connected=True,
+            queues={},
+            store_bytes=0,
+            models=models,
+        )
+        assert message["models"] == page["models"] == {"flr": named}
 
     def test_status_page_fields_are_documented_and_made(self) -> None:
         page = status_page(
@@ -258,6 +275,7 @@ class TestMetrics:
         metrics.product_latency("flr", 1.0)
         metrics.mqtt_connected(True)
         metrics.queue_depth("intake", 0)
+        metrics.models([MODEL])
         newest = {product.kind: product for product in products() if body_is_resonant(product)}
         for product in newest.values():
             metrics.product(product)

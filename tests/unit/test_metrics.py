@@ -11,6 +11,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from monitor.io.metrics import STATION_STATES, Metrics
+from monitor.models.base import ModelInfo
 from monitor.types import SECOND_NS, Json, Product
 
 T0_NS = 1_504_785_600 * SECOND_NS
@@ -203,6 +204,21 @@ class TestCounters:
         assert {"version", "python", "commit"} == {name for name, _ in info}
 
 
+class TestModels:
+    def test_model_is_shown_with_twelve_digits_and_goes_when_another_comes(self) -> None:
+        metrics = Metrics()
+        metrics.models([ModelInfo("flr", "pairs", "1", "ab" * 32)])
+        shown = {"kind": "flr", "model": "pairs/1", "sha256": "abababababab"}
+        assert value(metrics, "geospace_model_info", **shown) == 1.0
+        metrics.models([ModelInfo("flr", "pairs", "2", "cd" * 32)])
+        assert value(metrics, "geospace_model_info", **shown) is None
+        shown |= {"model": "pairs/2", "sha256": "cdcdcdcdcdcd"}
+        assert value(metrics, "geospace_model_info", **shown) == 1.0
+
+    def test_no_model_is_shown_where_there_is_none(self) -> None:
+        assert not [name for name, _ in series(Metrics()) if name == "geospace_model_info"]
+
+
 def full() -> Metrics:
     metrics = Metrics(["native"], reasons=["not_json"])
     metrics.product(flr())
@@ -212,6 +228,7 @@ def full() -> Metrics:
     metrics.stage_duration("window", 0.001)
     metrics.product_latency("flr", 1.0)
     metrics.queue_depth("store", 0)
+    metrics.models([ModelInfo("flr", "pairs", "1", "ab" * 32)])
     return metrics
 
 
@@ -229,6 +246,7 @@ CONTRACT = {
     "geospace_mqtt_connected": ("gauge", set()),
     "geospace_queue_depth": ("gauge", {"queue"}),
     "geospace_build": ("info", {"version", "python"}),
+    "geospace_model": ("info", {"kind", "model", "sha256"}),
     "geospace_station_state": ("gauge", {"station", "state"}),
 }
 
