@@ -5,19 +5,36 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from typing import Protocol
 
 from monitor.config import Config
+from monitor.models.base import ModelInfo
+from monitor.models.flr import FlrModel, SpectralSettings, load_flr
 from monitor.science.conditioning import ConditioningParameters
 from monitor.science.resonance import ResonanceParameters
 from monitor.science.spectra import SpectrumParameters
 from monitor.stages.admission import Admission
+from monitor.stages.classify import ClassifyStage
 from monitor.stages.health import HealthStage, SourceClocks
+from monitor.stages.place import Places
 from monitor.stages.product import ProductStage
+from monitor.stages.regress import PhysicalStage, RegressStage
 from monitor.stages.resonance import ResonanceStage
 from monitor.stages.spectrum import SpectrumStage
+from monitor.stages.spectrum_product import SpectrumProductStage
+from monitor.stages.track import TrackStage
 from monitor.stages.window import WindowParameters, WindowStage
-from monitor.types import SECOND_NS, Json, Product, ResonanceBatch, SampleBlock, Tick, WindowBatch
+from monitor.types import (
+    SECOND_NS,
+    Finding,
+    Json,
+    Product,
+    ResonanceBatch,
+    SampleBlock,
+    Tick,
+    WindowBatch,
+)
 
 Watch = Callable[[str], AbstractContextManager[object]]
 """Called with a stage's name around each of its turns: whoever owns a clock can time it."""
@@ -37,9 +54,18 @@ class Pipeline:
     ----------
     config : Config
     watch : callable, optional
+    smooth : bool
+        Offline: let later windows speak too. All `flr` objects come with `flush` then.
+
+    Raises
+    ------
+    ModelError
+        The learned model that the configuration names cannot be used.
     """
 
-    def __init__(self, config: Config, watch: Watch = lambda _stage: nullcontext()) -> None:
+    def __init__(
+        self, config: Config, watch: Watch = lambda _stage: nullcontext(), *, smooth: bool = False
+    ) -> None:
         self._watch = watch
         stations, pairs = config.station_table(), config.pair_list
         used = {code: stations[code] for pair in pairs for code in pair.stations}
@@ -57,9 +83,18 @@ class Pipeline:
         self._window = WindowStage(pairs, used, windows)
         self._spectrum = SpectrumStage(_conditioning(config), _spectrum(config))
         self._resonance = ResonanceStage(_resonance(config))
+        places = Places(used, pairs)
+        self._physical = PhysicalStage(places)
+        model = load_flr(config.models.flr, _spectral_settings(config))
+        self._chain = None if model is None else _Chain.of(model, places, windows, smooth=smooth)
+        self._models = () if model is None or model.info is None else (model.info,)
         self._product = ProductStage(
-            windows.cadence_ns, windows.lateness_ns, windows.span_ns, spectra=config.outputs.spectra
+            windows.cadence_ns,
+            windows.lateness_ns,
+            windows.span_ns,
+            model=self._models[0].label if self._models else None,
         )
+        self._spectra = SpectrumProductStage(windows.span_ns) if config.outputs.spectra else None
         self._health = HealthStage(pairs_of, windows.lateness_ns, windows.cadence_ns)
         self._keepers: dict[str, _Keeper] = {
             "admission": self._admission,
@@ -67,6 +102,10 @@ class Pipeline:
             "product": self._product,
             "health": self._health,
         }
+        if self._chain is not None:
+            self._keepers["track"] = self._chain.track
+        if self._spectra is not None:
+            self._keepers["spectra"] = self._spectra
 
     @property
     def lookback_ns(self) -> int:
@@ -93,6 +132,11 @@ class Pipeline:
         """Samples that came after the time for which they could still change a product."""
         return self._window.too_late_samples
 
+    @property
+    def models(self) -> tuple[ModelInfo, ...]:
+        """The learned models at work; empty where the physical estimate is alone."""
+        return self._models
+
     def admit(self, block: SampleBlock) -> None:
         """Let a block in before it is stored, or raise DecodeError with the reason."""
         self._admission.admit(block)
@@ -105,7 +149,10 @@ class Pipeline:
 
     def flush(self) -> list[Product]:
         """End an offline run: close every window that ends at or before its pair's clock."""
-        return self._onward(self._window.flush())
+        products = self._onward(self._window.flush())
+        if self._chain is not None:
+            products.extend(self._product.feed(self._chain.track.flush()))
+        return products
 
     def load(self, blocks: Iterable[SampleBlock]) -> None:
         """Fill the memory with samples of earlier runs, without computing anything."""
@@ -128,14 +175,59 @@ class Pipeline:
                 spectra = self._spectrum.feed([window])
             with self._watch("resonance"):
                 resonances: Sequence[ResonanceBatch] = self._resonance.feed(spectra)
+            findings = self._found(resonances)
             with self._watch("product"):
-                products.extend(self._product.feed(resonances))
+                products.extend(self._product.feed(findings))
+                if self._spectra is not None:
+                    products.extend(self._spectra.feed(spectra))
                 products.extend(self._health.feed(resonances))
         clocks = self._window.clocks
         if clocks:
             now = max([*clocks.values(), *self._window.pair_clocks.values()])
             products.extend(self._health.feed([SourceClocks(clocks, now)]))
         return products
+
+    def _found(self, resonances: Sequence[ResonanceBatch]) -> list[Finding]:
+        """What the learned chain makes of the estimates, or what they are alone."""
+        chain = self._chain
+        if chain is None:
+            return self._physical.feed(resonances)
+        with self._watch("classify"):
+            classified = chain.classify.feed(resonances)
+        with self._watch("regress"):
+            findings = chain.regress.feed(classified)
+        with self._watch("track"):
+            # A pair that no model is asked about has nothing to follow.
+            alone = [finding for finding in findings if "physical_only" in finding.flags]
+            return alone + chain.track.feed(
+                [finding for finding in findings if "physical_only" not in finding.flags]
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class _Chain:
+    """The learned stages of one model."""
+
+    classify: ClassifyStage
+    regress: RegressStage
+    track: TrackStage
+
+    @classmethod
+    def of(cls, model: FlrModel, places: Places, windows: WindowParameters, *, smooth: bool) -> _Chain:
+        parameters = model.parameters
+        track = TrackStage(
+            parameters.tracker, parameters.track_weights, windows.cadence_ns, windows.span_ns, smooth=smooth
+        )
+        return cls(ClassifyStage(model), RegressStage(model, places), track)
+
+
+def _spectral_settings(config: Config) -> SpectralSettings:
+    return SpectralSettings(
+        window_s=float(config.windows.length_s),
+        smoothing_bins=config.spectra.smoothing_bins,
+        minimum_frequency_mHz=config.spectra.minimum_frequency_mHz,
+        maximum_frequency_mHz=config.spectra.maximum_frequency_mHz,
+    )
 
 
 def _ns(seconds: float) -> int:

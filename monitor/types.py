@@ -240,8 +240,9 @@ class GainProfile:
 class ResonanceEvidence:
     """What the physical estimate sees in every spectrum, accepted or not: the learned stages build on it.
 
-    Arrays of shape (p,): the best resonance model, whether it stands reversed and is accepted, its evidence, and the
-    ramp of the whole coherent band with its error, width and scatter. Unknown is NaN.
+    Arrays of shape (p,): the best resonance model, whether it stands reversed and is accepted, its evidence, the
+    ramp of the whole coherent band with its error, width and scatter, and whether that is a clock offset (`offset`),
+    which no model is asked about. Unknown is NaN.
     """
 
     accepted: BoolArray
@@ -256,6 +257,7 @@ class ResonanceEvidence:
     bandwidth_Hz: FloatArray
     scatter: FloatArray
     profile: GainProfile
+    offset: BoolArray
 
     def rows(self, chosen: IntArray | BoolArray) -> ResonanceEvidence:
         """The same for some of the pairs."""

@@ -20,6 +20,7 @@ from monitor.config.schema import (
     Input,
     Intake,
     Log,
+    Models,
     Outputs,
     PairText,
     Resonance,
@@ -118,6 +119,7 @@ class Config(BaseModel):
     conditioning: Conditioning = Conditioning()
     spectra: Spectra = Spectra()
     resonance: Resonance = Resonance()
+    models: Models = Models()
     outputs: Outputs = Outputs()
     store: Store = Store()
     http: Http = Http()

@@ -244,6 +244,13 @@ class Resonance(Section):
     timing_bandwidth_mHz: Positive = 30.0
 
 
+class Models(Section):
+    """Which learned models are at work."""
+
+    flr: Text = "auto"
+    """`auto`, `physical`, or the folder of a model."""
+
+
 class Outputs(Section):
     """Where products are published. The quality of service is 1 and not configurable."""
 

@@ -63,7 +63,12 @@ def read_series(specs: Sequence[str], config: Config) -> list[SourceSeries]:
 
 
 def process_series(
-    used: Sequence[SourceSeries], config: Config, output: IO[bytes], *, progress: bool = False
+    used: Sequence[SourceSeries],
+    config: Config,
+    output: IO[bytes],
+    *,
+    smooth: bool = False,
+    progress: bool = False,
 ) -> ProcessReport:
     """Run series through the pipeline and write the same objects that the daemon publishes.
 
@@ -75,10 +80,12 @@ def process_series(
     config : Config
     output : binary file
         One JSON object a line.
+    smooth : bool
+        Let the tracker look ahead; each `flr` object says so (`smoothed`), and they come at the end.
     progress : bool
         Whether to draw a progress bar.
     """
-    pipeline, report = Pipeline(config), ProcessReport()
+    pipeline, report = Pipeline(config, smooth=smooth), ProcessReport()
     piece_ns = round(config.windows.lateness_s * SECOND_NS / 2) or SECOND_NS
     total = sum(one.count for one in used)
     with tqdm(total=total, unit=" samples", unit_scale=True, disable=not progress) as bar:

@@ -8,15 +8,17 @@ how hard the reading is, and conformal margins turn that into an interval. A spe
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Final, Literal, Protocol
 
 import numpy as np
 
 from monitor.errors import ModelError
-from monitor.models.base import open_model
+from monitor.models.base import bundled, open_model
 from monitor.models.card import ModelCard, ModelInfo, SchemaRecord
 from monitor.models.xgb import load_booster
 from monitor.science.calibration import Calibration
@@ -28,6 +30,8 @@ from monitor.science.novelty import Novelty
 from monitor.science.thresholds import decide
 from monitor.science.tracker_parameters import TrackerParameters
 from monitor.types import BoolArray, Float32Array, FloatArray, IntArray, Json
+
+logger = logging.getLogger(__name__)
 
 KIND: Final = "flr"
 FORMAT: Final = 1
@@ -343,6 +347,45 @@ class FlrModel:
         readings.frequency_Hz[rows, side], readings.score[rows, side] = frequency, chosen.score[found]
         readings.low_Hz[rows, side], readings.high_Hz[rows, side] = low, high
         readings.difficulty[rows, side] = difficulty
+
+
+def load_flr(choice: str, settings: SpectralSettings) -> FlrModel | None:
+    """The model that the configuration chooses; None where the physical estimate is to be alone.
+
+    Parameters
+    ----------
+    choice : str
+        `auto`: the bundled model where it knows such spectra, else none, with a line in the log. `physical`: none.
+        Else the folder of a model.
+    settings : SpectralSettings
+        What spectra the model will be shown.
+
+    Raises
+    ------
+    ModelError
+        The folder holds no model that can be used, or one for other spectra.
+    """
+    if choice == "physical":
+        return None
+    model = _bundled() if choice == "auto" else FlrModel.load(Path(choice))
+    trained = model.parameters.spectra
+    if trained == settings:
+        return model
+    wrong = [
+        f"{name} {getattr(trained, name):g} (here {getattr(settings, name):g})"
+        for name in SpectralSettings.__slots__
+        if getattr(trained, name) != getattr(settings, name)
+    ]
+    told = f"the model was trained on spectra with {', '.join(wrong)}"
+    if choice == "auto":
+        logger.warning("%s: the physical estimate is alone", told)
+        return None
+    raise ModelError(choice, f"{told}: set models.flr to physical, or train one with these settings")
+
+
+@lru_cache(maxsize=1)
+def _bundled() -> FlrModel:
+    return FlrModel.load(bundled(KIND))
 
 
 def schema_record(schema: FeatureSchema) -> SchemaRecord:

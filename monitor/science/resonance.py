@@ -109,6 +109,7 @@ class PhysicalEstimate:
             bandwidth_Hz=self.timing.bandwidth_Hz,
             scatter=self.timing.scatter,
             profile=self.profile,
+            offset=self.offset,
         )
 
 

@@ -57,7 +57,7 @@ def judge(seen: SeenSpectra, model: FlrModel, *, everything: bool = True) -> Jud
         Take both readings of every window, also the unlikely ones, to compare them with the truth.
     """
     data, count = seen.data, len(seen)
-    asked = judgeable(data)
+    asked = judgeable(seen)
     rows = np.flatnonzero(asked)
     probability, stage_one = np.full((count, 3), np.nan), np.zeros(count, dtype=np.int64)
     novel = np.zeros(count, dtype=np.bool_)

@@ -136,15 +136,16 @@ def joined_spectra(parts: Sequence[SeenSpectra]) -> SeenSpectra:
     )
 
 
-def judgeable(data: LabelledSpectra) -> BoolArray:
-    """Which windows a model may be asked about: usable, and of a pair whose L is known."""
-    return data.usable & np.isfinite(data.l_shell)
+def judgeable(seen: SeenSpectra) -> BoolArray:
+    """Which windows a model may be asked about: usable, of a pair whose L is known, and without a clock offset."""
+    result: BoolArray = seen.data.usable & np.isfinite(seen.data.l_shell) & ~seen.seen.offset
+    return result
 
 
 def examples_of(seen: SeenSpectra) -> Examples:
     """Make features of all windows, and candidates where there is a true frequency."""
     data = seen.data
-    usable = judgeable(data)
+    usable = judgeable(seen)
     features = np.full((len(data), len(SCHEMA.names)), np.nan, dtype=np.float32)
     asked = np.flatnonzero(usable)
     spectra = seen.rows(asked).spectra
