@@ -158,7 +158,7 @@ class _Stages:
 
 def _with_samples(window: WindowBatch) -> WindowBatch:
     """The same without the pairs one of whose stations has no sample at all."""
-    there: BoolArray = (window.coverage[window.station_index] > 0.0).all(axis=1)
+    there: BoolArray = np.asarray((window.coverage[window.station_index] > 0.0).all(axis=1))
     pairs = tuple(pair for pair, kept in zip(window.pairs, there.tolist(), strict=True) if kept)
     return replace(window, pairs=pairs, station_index=window.station_index[there])
 
