@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -72,22 +72,21 @@ class TrackStage:
         if isinstance(items, Tick):
             return []
         untracked = []
-        since: dict[str, int] = {}
+        touched: dict[str, Memory] = {}
         for finding in items:
-            name, end_ns = finding.pair.name, finding.end_ns
+            name = finding.pair.name
             memory = self._pairs.get(name)
             if memory is None:
                 memory = self._pairs[name] = Memory(finding.pair)
-            if self._is_too_old(memory, end_ns):
+            if self._is_too_old(memory, finding.end_ns):
                 untracked.append(replace(finding, flags=finding.flags | {"untracked"}))
             elif memory.put(finding):
-                since[name] = min(since.get(name, end_ns), end_ns)
+                touched[name] = memory
                 self._snapshot = None
         if self._smooth:
             return []
-        changed = self._run({name: self._pairs[name].place(end_ns) for name, end_ns in since.items()})
-        for name in since:
-            memory = self._pairs[name]
+        changed = self._run(touched.values())
+        for memory in touched.values():
             assert memory.newest_ns is not None
             memory.forget(memory.newest_ns - self._remember_ns)
         return sorted(untracked + changed, key=lambda finding: finding.end_ns)
@@ -129,7 +128,7 @@ class TrackStage:
         self._snapshot = state
         if not self._smooth:
             # What was said follows from what came in; it is not said again.
-            self._run(dict.fromkeys(self._pairs, 0))
+            self._run(self._pairs.values())
 
     def _settings(self) -> Json:
         return [self._parameters.to_json(), list(self._weights), self._cadence_ns, self._smooth]
@@ -138,13 +137,12 @@ class TrackStage:
         newest_ns = memory.newest_ns
         return not self._smooth and newest_ns is not None and end_ns < newest_ns - self._remember_ns
 
-    def _run(self, places: dict[str, int]) -> list[Finding]:
-        """Run pairs forward from a place on, a window of all of them at a time; return what changed.
+    def _run(self, memories: Iterable[Memory]) -> list[Finding]:
+        """Run pairs forward to their newest, a window of all of them at a time; return what changed.
 
         The usual turn (one new window of many pairs) and a revision (many windows of some) are one and the same.
         """
-        memories = {name: self._pairs[name] for name in places}
-        runs = [(memory, memory.begin(places[name])) for name, memory in memories.items()]
+        runs = [(memory, memory.begin()) for memory in memories]
         said: list[Finding] = []
         turn = 0
         while live := [

@@ -74,12 +74,14 @@ class Memory:
         else:
             self.entries.insert(place, Entry(finding))
         self.written = None
+        # No state rests on what was said before: not even where the run that should follow fails.
         for entry in self.entries[place:]:
             entry.state = None
         return True
 
-    def begin(self, place: int) -> int:
-        """The place from which a filter must run so that the state before `place` is known."""
+    def begin(self) -> int:
+        """The place from which the filter must run so that the state after the newest window is known."""
+        place = len(self.entries)
         while place and self.entries[place - 1].state is None:
             place -= 1
         return place

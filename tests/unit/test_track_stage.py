@@ -184,6 +184,18 @@ def test_memory_is_bounded_and_holds_few_states() -> None:
     assert memory.base[0, 0] * CADENCE_NS == memory.base_ns
 
 
+def test_run_that_failed_is_made_good_by_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    running, rows = stage(), [finding(n) for n in range(12)]
+    running.feed(rows[:10])
+    with monkeypatch.context() as patch:
+        patch.setattr("monitor.stages.track.advance", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            running.feed([finding(4, NOTHING), rows[10]])
+    found = running.feed([rows[11]])
+    clean = stage().feed([*rows[:4], finding(4, NOTHING), *rows[5:]])
+    assert [one.track_probability for one in found] == [one.track_probability for one in clean[4:]]
+
+
 @pytest.mark.parametrize("interrupted", [1, 9, 17, 30])
 def test_run_that_was_interrupted_goes_on_as_one_that_was_not(interrupted: int) -> None:
     rng = np.random.default_rng(2)

@@ -309,6 +309,14 @@ def test_probabilities_count_by_the_shares_they_were_calibrated_under() -> None:
     assert told.posterior == pytest.approx(silent.posterior, rel=1e-6)
 
 
+def test_probability_of_zero_is_a_rare_event_and_not_an_impossible_one() -> None:
+    rows = [RINGING] * 6 + [((1.0, 0.0, 0.0), 10.0, 25.0), RINGING, ((0.0, 0.0, 0.0), np.inf, -1.0), RINGING]
+    found = track(TrackerParameters(), np.zeros(10, np.int64), ends(10), observed(rows), CADENCE_NS)
+    assert found.posterior[6, NO_FREQ] > 0.5
+    assert found.posterior[6:, FREQ].min() > 0.01
+    assert found.posterior[[7, 9], FREQ].min() > 0.9
+
+
 # Sequences of known parameters
 
 TRUTH = TrackerParameters(
