@@ -242,7 +242,7 @@ def _fit(spectrum: Json, l_shell: float) -> tuple[HodographFit, bool, Observatio
         np.array([spectrum["coherence"]]),
         np.array([spectrum["smoothing_bins"]]),
     )
-    candidate = search(observed, *search_band_Hz(np.array([l_shell])))
+    candidate, _ = search(observed, *search_band_Hz(np.array([l_shell])))
     turned: BoolArray = candidate.reversed
     upright = observed.rows(np.array([0]), turned)
     fitted = fit(upright, candidate.resonance_Hz, candidate.width_Hz, candidate.half_spacing)

@@ -11,12 +11,16 @@ import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, NoReturn
+from typing import IO, TYPE_CHECKING, Any, NoReturn
 
 from monitor import __version__
 from monitor.config import Config, load_config, quick_config
 from monitor.errors import ConfigurationError, MonitorError
+
+if TYPE_CHECKING:
+    from monitor.jobs.flr.train import Sources
 
 EXIT_DONE, EXIT_FAILED, EXIT_CONFIGURATION = 0, 1, 78
 _DEFAULT_CONFIGS = (Path("config.yaml"), Path("/etc/geospace-monitor/config.yaml"))
@@ -102,14 +106,92 @@ def _parser() -> argparse.ArgumentParser:
     )
     process.add_argument("files", nargs="+", metavar="FILE", help="FILE or CODE=FILE")
     process.add_argument("-o", "--output", default="-", metavar="OUT.jsonl", help="default: standard output")
+    process.add_argument(
+        "--smooth", action="store_true", help="let the tracker look ahead; each object says so (`smoothed`)"
+    )
     _add_config(process)
     _add_quick(process)
     process.set_defaults(command=_process)
+
+    _add_learning(commands)
 
     check = commands.add_parser("check-config", help="every fault of a configuration, with its place")
     _add_config(check)
     check.set_defaults(command=_check_config)
     return parser
+
+
+def _add_learning(commands: Any) -> None:
+    """The commands `train flr` and `evaluate flr`."""
+    train = commands.add_parser("train", help="learn a model, with its card and report")
+    learned = train.add_subparsers(required=True, metavar="WHAT").add_parser(
+        "flr", help="classes and frequencies of field line resonances"
+    )
+    learned.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER", help="of the model")
+    learned.add_argument(
+        "--report", type=Path, metavar="FOLDER", help="of the report (default: FOLDER/report of the model)"
+    )
+    _add_labelled(learned)
+    learned.add_argument("--binary", action="store_true", help="NoFreq against Freq: PBL counts as NoFreq")
+    learned.add_argument(
+        "--groups", metavar="A,B,…", help="groups of features of the classifier (default: all of them)"
+    )
+    learned.add_argument(
+        "--tries", type=_count, default=6, metavar="N", help="of hyper-parameters (default 6)"
+    )
+    learned.add_argument("--seed", type=_count, default=20230910, metavar="N")
+    learned.add_argument("--threads", type=_count, metavar="N", help="default: as many as there are cores")
+    learned.add_argument(
+        "--quick", action="store_true", help="few simulated cases: a first look, a poor model"
+    )
+    learned.add_argument("--ablation", action="store_true", help="also train rivals, for the report")
+    learned.add_argument(
+        "--retune", type=Path, metavar="MODEL", help="fit the thresholds of MODEL alone to the new labels"
+    )
+    learned.set_defaults(command=_train_flr)
+
+    evaluate = commands.add_parser("evaluate", help="measure a model on what it has not seen")
+    measured = evaluate.add_subparsers(required=True, metavar="WHAT").add_parser(
+        "flr", help="classes and frequencies of field line resonances"
+    )
+    measured.add_argument("--model", default="bundled", metavar="FOLDER", help="default: the bundled one")
+    measured.add_argument(
+        "-o", "--output", type=Path, default=Path("flr-report"), metavar="FOLDER", help="default: flr-report"
+    )
+    _add_labelled(measured)
+    measured.add_argument(
+        "--real",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="files of real pairs without labels, listed beside a plain FFT",
+    )
+    measured.set_defaults(command=_evaluate_flr)
+
+
+def _add_labelled(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--table", action="append", type=Path, default=[], metavar="FILE", help="labelled windows"
+    )
+    parser.add_argument(
+        "--mapping",
+        action="append",
+        type=Path,
+        default=[],
+        metavar="MAP.yaml",
+        help="its columns; one for all, or one a table",
+    )
+    parser.add_argument(
+        "--archive",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="archive, labelled by the physical estimate",
+    )
+    parser.add_argument("--cases", type=_count, metavar="N", help="simulated cases to test on")
+    parser.add_argument("--workers", type=_count, metavar="N", help="processes that simulate")
+    _add_config(parser)
+    _add_quick(parser)
 
 
 def _add_config(parser: argparse.ArgumentParser) -> None:
@@ -179,11 +261,86 @@ def _process(options: argparse.Namespace) -> int:
     # Read first: a wrong file name must not cost the output of an earlier run.
     series = read_series(options.files, config)
     with _output(options.output) as output:
-        report = process_series(series, config, output, progress=sys.stderr.isatty())
+        report = process_series(series, config, output, smooth=options.smooth, progress=sys.stderr.isatty())
     labels = ", ".join(f"{count} {label}" for label, count in sorted(report.labels.items())) or "none"
     refused = "".join(f"; refused {count} samples: {reason}" for reason, count in report.refused.items())
     print(f"{report.samples} samples; labels: {labels}{refused}", file=sys.stderr)
     return EXIT_DONE
+
+
+def _train_flr(options: argparse.Namespace) -> int:
+    from monitor.jobs.flr import bundled
+    from monitor.jobs.flr.train import retune_flr, train_flr
+    from monitor.jobs.flr.training import Recipe
+    from monitor.science.features import GROUPS
+
+    report = options.report or options.output / "report"
+    sources, created = _labelled(options), datetime.now(UTC).date().isoformat()
+    progress = sys.stderr.isatty()
+    if options.retune is not None:
+        retune_flr(
+            options.output, options.retune, report, sources, created=created, progress=progress, told=_tell
+        )
+        return EXIT_DONE
+    groups = GROUPS if options.groups is None else tuple(options.groups.split(","))
+    unknown = [group for group in groups if group not in GROUPS]
+    if unknown:
+        raise MonitorError(f"unknown group {unknown[0]}: choose from {','.join(GROUPS)}, in this order")
+    plan = bundled.QUICK if options.quick else bundled.BUNDLED
+    train_flr(
+        options.output,
+        report,
+        Recipe(
+            mode="binary" if options.binary else "multiclass",
+            groups=tuple(group for group in GROUPS if group in groups),
+            tries=options.tries,
+            seed=options.seed,
+            threads=options.threads or os.cpu_count() or 1,
+        ),
+        sources,
+        created=created,
+        plan=plan,
+        test_cases=options.cases or (200 if options.quick else len(bundled.TEST_CASES)),
+        with_ablation=options.ablation,
+        workers=options.workers,
+        progress=progress,
+        told=_tell,
+    )
+    return EXIT_DONE
+
+
+def _evaluate_flr(options: argparse.Namespace) -> int:
+    from monitor.jobs.flr import bundled
+    from monitor.jobs.flr.evaluate import RealArchive, evaluate_flr, model_folder
+
+    archive = RealArchive(options.real, _configuration(options)) if options.real else None
+    evaluate_flr(
+        model_folder(options.model),
+        options.output,
+        _labelled(options),
+        archive=archive,
+        test_cases=options.cases or len(bundled.TEST_CASES),
+        workers=options.workers,
+        progress=sys.stderr.isatty(),
+        told=_tell,
+    )
+    return EXIT_DONE
+
+
+def _labelled(options: argparse.Namespace) -> Sources:
+    """The labelled windows that the options name; none means simulated ones."""
+    from monitor.jobs.flr.train import Sources
+
+    tables, mappings = options.table, options.mapping
+    if len(mappings) not in (len(tables), 1) or bool(tables) != bool(mappings):
+        raise MonitorError(f"give one --mapping, or one for each of the {len(tables)} tables")
+    columns = mappings * len(tables) if len(mappings) == 1 else mappings
+    config = _configuration(options) if options.archive else None
+    return Sources(list(zip(tables, columns, strict=True)), options.archive, config)
+
+
+def _tell(line: str) -> None:
+    print(line, flush=True)
 
 
 def _check_config(options: argparse.Namespace) -> int:
@@ -229,6 +386,13 @@ def _positive(text: str) -> float:
     value = float(text)
     if not 0.0 < value < 1e9:
         raise argparse.ArgumentTypeError(f"must be a positive number, found {text}")
+    return value
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number above 0, found {text}")
     return value
 
 

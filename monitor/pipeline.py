@@ -81,8 +81,8 @@ class Pipeline:
                 pairs_of[code].append(pair.name)
         self._admission = Admission(used, config.craft, windows.length_ns)
         self._window = WindowStage(pairs, used, windows)
-        self._spectrum = SpectrumStage(_conditioning(config), _spectrum(config))
-        self._resonance = ResonanceStage(_resonance(config))
+        self._spectrum = SpectrumStage(conditioning_parameters(config), spectrum_parameters(config))
+        self._resonance = ResonanceStage(resonance_parameters(config))
         places = Places(used, pairs)
         self._physical = PhysicalStage(places)
         model = load_flr(config.models.flr, _spectral_settings(config))
@@ -234,7 +234,8 @@ def _ns(seconds: float) -> int:
     return round(seconds * SECOND_NS)
 
 
-def _conditioning(config: Config) -> ConditioningParameters:
+def conditioning_parameters(config: Config) -> ConditioningParameters:
+    """What may be repaired, as configured."""
     return ConditioningParameters(
         bridge_s=config.conditioning.bridge_s,
         minimum_coverage=config.conditioning.minimum_coverage,
@@ -243,7 +244,8 @@ def _conditioning(config: Config) -> ConditioningParameters:
     )
 
 
-def _spectrum(config: Config) -> SpectrumParameters:
+def spectrum_parameters(config: Config) -> SpectrumParameters:
+    """Smoothing and band, as configured."""
     return SpectrumParameters(
         smoothing_bins=config.spectra.smoothing_bins,
         minimum_frequency_Hz=config.spectra.minimum_frequency_mHz * 1e-3,
@@ -251,7 +253,8 @@ def _spectrum(config: Config) -> SpectrumParameters:
     )
 
 
-def _resonance(config: Config) -> ResonanceParameters:
+def resonance_parameters(config: Config) -> ResonanceParameters:
+    """What it takes to accept a resonance, as configured."""
     return ResonanceParameters(
         significance=config.resonance.significance,
         minimum_coherence=config.resonance.minimum_coherence,

@@ -176,7 +176,7 @@ def save_booster(native: xgboost.Booster) -> bytes:
 
 def import_xgboost() -> ModuleType:
     """Import XGBoost; ModelError that says what to install where there is none, or more than one build."""
-    builds = [name for name in BUILDS if _is_installed(name)]
+    builds = [name for name in BUILDS if is_installed(name)]
     if len(builds) > 1:
         raise ModelError(
             "xgboost",
@@ -197,7 +197,7 @@ def import_xgboost() -> ModuleType:
     return xgboost
 
 
-def _is_installed(distribution: str) -> bool:
+def is_installed(distribution: str) -> bool:
     try:
         metadata.distribution(distribution)
     except metadata.PackageNotFoundError:

@@ -33,7 +33,7 @@ from monitor.io.files_series import SourceSeries, interleave
 from monitor.jobs.flr.dataset import AMBIGUOUS, LabelledSpectra
 from monitor.jobs.flr.splits import number_sequences
 from monitor.jobs.process import read_series
-from monitor.pipeline import _conditioning, _resonance, _spectrum
+from monitor.pipeline import conditioning_parameters, resonance_parameters, spectrum_parameters
 from monitor.science.resonance import ResonanceParameters
 from monitor.stages.admission import Admission
 from monitor.stages.resonance import ResonanceStage
@@ -109,10 +109,10 @@ class _Stages:
             lateness_ns=round(config.windows.lateness_s * SECOND_NS),
             revise_ns=round(config.windows.revise_s * SECOND_NS),
         )
-        self.parameters = _resonance(config)
+        self.parameters = resonance_parameters(config)
         self._admission = Admission(used, config.craft, windows.length_ns)
         self._window = WindowStage(pairs, used, windows)
-        self._spectrum = SpectrumStage(_conditioning(config), _spectrum(config))
+        self._spectrum = SpectrumStage(conditioning_parameters(config), spectrum_parameters(config))
         self._resonance = ResonanceStage(self.parameters)
         self._waiting: defaultdict[int, list[WindowBatch]] = defaultdict(list)
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from monitor.jobs.flr import fitting
 from monitor.jobs.flr.chain import CADENCE_NS, Judged, joined, judge, track
-from monitor.jobs.flr.examples import Examples, SeenSpectra, examples_of
+from monitor.jobs.flr.examples import Examples, SeenSpectra, examples_of, judgeable
 from monitor.models.base import pack_arrays
 from monitor.models.flr import (
     CHOOSER,
@@ -37,7 +37,7 @@ from monitor.science.skill import mcs, tss, without_pbl
 from monitor.science.thresholds import ThresholdSearch, decide, moving_threshold
 from monitor.science.tracker_fit import LabelledRuns, fit_tracker
 from monitor.science.tracker_parameters import TrackerParameters
-from monitor.types import IntArray
+from monitor.types import CLASSES, IntArray, Json
 
 LARGEST_PASSED, LARGEST_FALSE_PBL = 0.03, 0.0012
 """Caps on the final decision: NoFreq passed on, and others called PBL at F23's class shares; below what is promised, for
@@ -115,6 +115,7 @@ def train(material: Material, recipe: Recipe, told: Told = lambda _line: None) -
     ValueError
         Where a class has no windows in one of the parts (named), or no weights keep the caps.
     """
+    _require_classes(material, recipe.mode)
     schema = FeatureSchema(recipe.groups)
     boosters, saved, hyper, search = _boosters(material, recipe, schema, told)
     told("novelty")
@@ -134,7 +135,7 @@ def train(material: Material, recipe: Recipe, told: Told = lambda _line: None) -
     parameters = replace(begun, calibration=_calibrated(material.calibration, raw, recipe))
     fitted = fit_decisions(material.calibration, FlrModel(parameters, boosters, novelty), told)
     contents = dict(saved)
-    contents[PARAMETERS] = (json.dumps(fitted.parameters.to_json(), indent=1) + "\n").encode()
+    contents[PARAMETERS] = parameters_bytes(fitted.parameters.to_json())
     contents[NOVELTY] = pack_arrays(novelty.to_arrays())
     return Trained(
         model=FlrModel(fitted.parameters, boosters, novelty),
@@ -195,6 +196,33 @@ def fit_decisions(seen: SeenSpectra, model: FlrModel, told: Told = lambda _line:
         model.parameters, track_weights=_weights(final.weights), conformal=_margins(judged, called)
     )
     return Decisions(fitted, stage_one, final, judged)
+
+
+def _require_classes(material: Material, mode: Mode) -> None:
+    """ValueError that names the part and the class of which it has no window, or the part without a frequency."""
+    data = material.calibration.data
+    parts = {
+        "training": material.training.label[material.training.usable],
+        "validation": material.validation.label[material.validation.usable],
+        "calibration": data.label[judgeable(material.calibration)],
+    }
+    for name, label in parts.items():
+        there = set(_truth(label[label >= 0], mode).tolist())
+        absent = [str(CLASSES[index]) for index in range(_classes(mode)) if index not in there]
+        if absent:
+            raise ValueError(
+                f"no {name} window is {' or '.join(absent)}: every class is needed in every part"
+            )
+    for name, examples in (("training", material.training), ("validation", material.validation)):
+        if not examples.valid.any():
+            raise ValueError(
+                f"no {name} window has a true frequency: the regressor has nothing to learn from"
+            )
+
+
+def parameters_bytes(document: Json) -> bytes:
+    """The text of `parameters.json`."""
+    return (json.dumps(document, indent=1, allow_nan=False) + "\n").encode()
 
 
 def _classes(mode: Mode) -> int:
@@ -327,7 +355,8 @@ def _novelty(training: Examples, schema: FeatureSchema, seed: int) -> Novelty:
         training.features[rows][:, fitting.columns(schema)],
         components=min(_NOVELTY_COMPONENTS, len(schema.names) // 2),
         groups=training.sequence[rows],
-        quantile=_NOVELTY_QUANTILE,
+        # Of few windows the furthest is the limit.
+        quantile=min(_NOVELTY_QUANTILE, 1.0 - 1.0 / max(rows.size, 2)),
     )
 
 
