@@ -222,7 +222,7 @@ def window_features(spectra: PairSpectra, scaled: ScaledSpectra, schema: Feature
         "cross_phase": [scaled.cross_phase_rad],
         "amplitude_ratio": [scaled.log_ratio],
         "coherence": [scaled.coherence],
-        "power": [scaled.power.reshape(pairs, -1), scaled.slope],
+        "power": [scaled.power.reshape(pairs, 2 * _COUNT), scaled.slope],
         "physical": [_physical(spectra.seen, scaled)],
     }
     own = np.stack([spectra.l_shell, spectra.smoothing_bins, spectra.step_s], axis=1)
