@@ -103,7 +103,8 @@ def _own_features(
 ) -> FloatArray:
     """Columns `_OWN`, shape (p, c, 17)."""
     profile = seen.profile
-    step = centre[0, 1] - centre[0, 0]
+    # Of the profile, not of the first row: what is nearest must not depend on the company.
+    step = np.log(profile.frequency_Hz[1] / profile.frequency_Hz[0])
     at = np.clip(np.rint((x - centre[:, :1]) / step).astype(np.int64), 0, centre.shape[1] - 1)
 
     def near(values: FloatArray | Float32Array) -> FloatArray:
