@@ -28,6 +28,8 @@ from monitor.types import ComplexArray, FloatArray
 LENGTH_S = 7200.0
 PARAMETERS = ResonanceParameters()
 ORDINARY_L = (1.8, 2.5, 2.9, 3.5, 4.5, 5.4)
+APART = ("timing", "profile")
+"""Fields of an estimate that are no arrays of one value a pair."""
 
 
 def waves(rng: np.random.Generator, size: int, pairs: int) -> ComplexArray:
@@ -263,10 +265,15 @@ def test_estimate_of_a_pair_does_not_depend_on_its_company() -> None:
     together = estimated(values, l_shell)
     for pair in range(9):
         alone = estimated(values[2 * pair : 2 * pair + 2], l_shell[pair : pair + 1])
-        for name in (field.name for field in fields(PhysicalEstimate) if field.name != "timing"):
+        for name in (
+            field.name for field in fields(PhysicalEstimate) if field.name not in ("timing", "profile")
+        ):
             one, all_of_them = getattr(alone, name)[0], getattr(together, name)[pair]
             if pair or name not in ("frequency_Hz", "sigma_Hz", "cross_phase_rad", "coherence", "evidence"):
                 assert one == pytest.approx(all_of_them, rel=1e-6), (pair, name)
+        for name in ("gain", "log_width", "log_half_spacing"):
+            one, all_of_them = getattr(alone.profile, name)[:, 0], getattr(together.profile, name)[:, pair]
+            assert one == pytest.approx(all_of_them, rel=1e-5, nan_ok=True), (pair, name)
 
 
 def test_estimate_of_masked_spectra_claims_nothing() -> None:
