@@ -378,7 +378,7 @@ class TestLibrary:
         assert said == "0\n"
 
     def test_two_builds_are_refused_with_the_way_out(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(xgb, "_is_installed", {"xgboost", "xgboost-cpu"}.__contains__)
+        monkeypatch.setattr(xgb, "is_installed", {"xgboost", "xgboost-cpu"}.__contains__)
         with pytest.raises(
             ModelError, match="pip uninstall xgboost xgboost-cpu, then pip install xgboost-cpu"
         ):
@@ -406,7 +406,7 @@ class TestLibrary:
         assert "\n" not in str(caught.value)
 
     def test_one_build_is_installed_here(self) -> None:
-        assert len([name for name in xgb.BUILDS if xgb._is_installed(name)]) == 1
+        assert len([name for name in xgb.BUILDS if xgb.is_installed(name)]) == 1
         assert import_xgboost() is xgboost
 
     @staticmethod
