@@ -129,6 +129,9 @@ def finding_of(
     window = batch.spectrum.window
     label = stage_one or Label.NO_FREQ
     flags = station_flags(batch, row) | also
+    if label is not Label.NO_FREQ and readings[CLASSES.index(label) - 1] is None:
+        # A resonance in which no frequency can be read is none.
+        label, flags = Label.NO_FREQ, flags | {"dropped"}
     if alone:
         label, flags = batch.label[row], flags | {"physical_only"}
         own = _physical_interval(batch, row)
