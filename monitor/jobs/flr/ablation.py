@@ -219,9 +219,11 @@ def _chains(bench: _Bench, judged: Judged, model: FlrModel, told: Told) -> Itera
     yield bench.ours
     yield outcomes(judged, judged.classified.stage_one, data=data, chain=UNTRACKED)
     try:
-        yield outcomes(judged, _capped_calls(bench, judged, model), data=data, chain=CAPPED)
+        called = _capped_calls(bench, judged, model)
     except ValueError as error:
         told(f"ablation: {CAPPED} is left out: {error}")
+    else:
+        yield outcomes(judged, called, data=data, chain=CAPPED)
     for name, groups in LADDER:
         told(f"ablation: training {name}")
         yield _learned(bench, _boosted(bench, name, groups))
