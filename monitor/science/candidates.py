@@ -141,7 +141,7 @@ def _along(scaled: ScaledSpectra, x: FloatArray) -> Float32Array:
     position = (x[:, :, None] + offsets - scaled.x[0]) / (scaled.x[1] - scaled.x[0])
     lower = np.clip(np.floor(position).astype(np.int64), 0, scaled.x.size - 2)
     share = np.clip(position - lower, 0.0, 1.0).astype(np.float32)
-    row = np.arange(x.shape[0])[:, None, None]
+    place = (scaled.x.size * np.arange(x.shape[0]))[:, None, None] + lower
     spectra = (
         scaled.cross_phase_rad,
         scaled.log_ratio,
@@ -149,6 +149,9 @@ def _along(scaled: ScaledSpectra, x: FloatArray) -> Float32Array:
         scaled.power[:, 0],
         scaled.power[:, 1],
     )
-    between = [values[row, lower] * (1.0 - share) + values[row, lower + 1] * share for values in spectra]
+    between = []
+    for values in spectra:
+        flat = values.ravel()
+        between.append(flat.take(place) * (1.0 - share) + flat.take(place + 1) * share)
     along: Float32Array = np.concatenate(between, axis=2)
     return along

@@ -187,21 +187,18 @@ def scale(spectra: PairSpectra) -> ScaledSpectra:
     expected = expected_frequency_Hz(spectra.l_shell)
     if not np.isfinite(expected).all():
         raise ValueError("L must be known for the grid of every pair")
-    phase = np.asarray(spectra.cross_phase_rad, dtype=np.float64)
-    known = np.isfinite(phase)
-    coherence = np.where(np.isfinite(spectra.coherence), spectra.coherence, 1.0).astype(np.float64)
+    phase = spectra.cross_phase_rad
+    coherence = np.where(np.isfinite(spectra.coherence), spectra.coherence, 1.0)
     weight = np.sqrt(np.clip(coherence, 0.0, 1.0))
     with np.errstate(divide="ignore", invalid="ignore"):
-        log_ratio = np.log(np.asarray(spectra.amplitude_ratio, dtype=np.float64))
+        log_ratio = np.log(spectra.amplitude_ratio)
     log_ratio = np.clip(log_ratio, -_LARGEST_LOG_RATIO, _LARGEST_LOG_RATIO)
     cells = _Cells.of(spectra.frequency_Hz, expected)
-    real, imaginary = (cells.mean(weight * turned(phase), known) for turned in (np.cos, np.sin))
-    nothing = np.full((*expected.shape, _COUNT), np.nan, dtype=np.float32)
-    powers = [nothing, nothing]
+    # Of single precision in single precision, which is many times faster; sums are double.
+    real, imaginary = (cells.mean(weight * turned(phase)) for turned in (np.cos, np.sin))
+    powers = [np.full((*expected.shape, _COUNT), np.nan, dtype=np.float32)] * 2
     if spectra.log_power is not None:
-        powers = [
-            cells.mean(np.asarray(row, dtype=np.float64)) for row in np.moveaxis(spectra.log_power, 1, 0)
-        ]
+        powers = [cells.mean(spectra.log_power[:, station]) for station in (0, 1)]
     x: FloatArray = _FIRST + _STEP * (np.arange(_COUNT, dtype=np.float64) + 0.5)
     level, slope = _without_line(x, np.stack(powers, axis=1))
     return ScaledSpectra(
@@ -209,7 +206,7 @@ def scale(spectra: PairSpectra) -> ScaledSpectra:
         expected_Hz=expected,
         cross_phase_rad=np.arctan2(imaginary, real),
         log_ratio=cells.mean(log_ratio),
-        coherence=cells.mean(np.asarray(spectra.coherence, dtype=np.float64)),
+        coherence=cells.mean(spectra.coherence),
         power=level,
         slope=slope,
     )
@@ -260,10 +257,18 @@ def _physical(seen: ResonanceEvidence, scaled: ScaledSpectra) -> RealArray:
 
 @dataclass(frozen=True, slots=True)
 class _Cells:
-    """Where the edges of every pair's cells lie among the Fourier bins, shape (p, g)."""
+    """Where the cells of every pair begin and end among the Fourier bins of all rows, one after the other.
 
-    low: FloatArray
-    high: FloatArray
+    Attributes
+    ----------
+    ends : ndarray, shape (p, g, 2), int64
+        The bins that the ends lie in.
+    share : ndarray, shape (p, g, 2)
+        How much of those bins lies before the ends.
+    """
+
+    ends: IntArray
+    share: FloatArray
 
     @classmethod
     def of(cls, frequency_Hz: FloatArray, expected_Hz: FloatArray) -> _Cells:
@@ -272,16 +277,29 @@ class _Cells:
         position = (expected_Hz[:, None] * np.exp(edges) - frequency_Hz[0]) / spacing + 0.5
         middle = 0.5 * (position[:, 1:] + position[:, :-1])
         half = np.maximum(0.5 * (position[:, 1:] - position[:, :-1]), 0.5 * _NARROWEST_BINS)
-        low, high = (np.clip(middle + side * half, 0.0, frequency_Hz.size) for side in (-1.0, 1.0))
-        return cls(low, high)
+        ends = np.clip(np.stack([middle - half, middle + half], axis=2), 0.0, frequency_Hz.size)
+        # An end at the edge takes the whole of the last bin.
+        bins = np.minimum(ends.astype(np.int64), frequency_Hz.size - 1)
+        rows = frequency_Hz.size * np.arange(expected_Hz.size)
+        return cls(rows[:, None, None] + bins, ends - bins)
 
-    def mean(self, values: FloatArray, known: BoolArray | None = None) -> Float32Array:
-        """Mean of each row over each cell, shape (p, g); NaN where less than one bin is known."""
-        known = np.isfinite(values) if known is None else known & np.isfinite(values)
-        sums, counts = _prefix_sums(np.where(known, values, 0.0)), _prefix_sums(known.astype(np.float64))
-        total, count = (_between(rows, self.low, self.high) for rows in (sums, counts))
+    def mean(self, values: RealArray) -> Float32Array:
+        """Mean of what is known of each row over each cell, shape (p, g); NaN where less than one bin is known."""
+        known = np.isfinite(values)
+        total = self._sum(np.where(known, values, 0.0).astype(np.float64))
+        count = self._sum(known.astype(np.float64))
         mean = np.where(count >= 1.0 - 1e-9, total / np.maximum(count, 1e-9), np.nan)
         return mean.astype(np.float32)
+
+    def _sum(self, values: FloatArray) -> FloatArray:
+        """Sum of each row over each cell, with shares of the outermost bins."""
+        flat = values.ravel()
+        # Every other sum is that between two cells.
+        whole = np.add.reduceat(flat, self.ends.ravel())[::2].reshape(self.ends.shape[:2])
+        outer = self.share * flat[self.ends]
+        inside = np.where(self.ends[..., 0] < self.ends[..., 1], whole, 0.0)
+        total: FloatArray = inside - outer[..., 0] + outer[..., 1]
+        return total
 
 
 def _prefix_sums(values: RealArray) -> FloatArray:
@@ -289,18 +307,6 @@ def _prefix_sums(values: RealArray) -> FloatArray:
     sums = np.zeros((*values.shape[:-1], values.shape[-1] + 1))
     np.cumsum(values, axis=-1, out=sums[..., 1:])
     return sums
-
-
-def _between(sums: FloatArray, low: FloatArray, high: FloatArray) -> FloatArray:
-    """Sums between two positions, with shares of the outermost bins."""
-    row = np.arange(sums.shape[0])[:, None]
-    ends = []
-    for position in (low, high):
-        whole = np.minimum(position.astype(np.int64), sums.shape[1] - 2)
-        share = position - whole
-        ends.append(sums[row, whole] * (1.0 - share) + sums[row, whole + 1] * share)
-    between: FloatArray = ends[1] - ends[0]
-    return between
 
 
 def _edged(values: RealArray) -> RealArray:
