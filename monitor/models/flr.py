@@ -27,6 +27,7 @@ from monitor.science.candidates import FrequencyCandidates, frequency_candidates
 from monitor.science.conformal import Conformal
 from monitor.science.features import FeatureSchema, PairSpectra, ScaledSpectra, window_features
 from monitor.science.novelty import Novelty
+from monitor.science.skill import normalised
 from monitor.science.thresholds import decide
 from monitor.science.tracker_parameters import TrackerParameters
 from monitor.types import BoolArray, Float32Array, FloatArray, IntArray, Json
@@ -99,6 +100,14 @@ class FlrParameters:
     tracker: TrackerParameters
     track_weights: tuple[float, float, float]
     conformal: Conformal
+
+    def __post_init__(self) -> None:
+        """Refuse what could not be asked later."""
+        classes, calibrated = class_count(self.mode), len(self.calibration.scale)
+        if calibrated != classes:
+            raise ValueError(f"expected a calibration of {classes} classes ({self.mode}), found {calibrated}")
+        normalised("weights", self.weights, 3)
+        normalised("track_weights", self.track_weights, 3)
 
     def to_json(self) -> Json:
         """For `parameters.json`."""
@@ -208,7 +217,7 @@ def choose(candidates: FrequencyCandidates, chooser: Scorer, corrector: Scorer) 
         corrected[row, column] += corrector.predict(candidates.features[row, column])[:, 0]
     merged = near & (np.abs(corrected - corrected[each, best][:, None]) < MERGED_REACH)
     weight = np.where(merged, np.maximum(score, 0.0), 0.0)
-    total = np.maximum(weight.sum(axis=1), 1e-30)
+    total = np.maximum(weight.sum(axis=1), np.finfo(np.float64).tiny)
     reading = (weight * corrected).sum(axis=1) / total
     spread = np.sqrt((weight * (corrected - reading[:, None]) ** 2).sum(axis=1) / total)
     rival = np.where(merged, -1.0, score).max(axis=1, initial=-1.0)
@@ -266,6 +275,11 @@ class FlrModel:
             novelty = Novelty.from_arrays(opened.arrays(NOVELTY))
         except ValueError as error:
             raise ModelError(opened.path(NOVELTY), str(error)) from error
+        if novelty.centre.size != len(schema.names):
+            raise ModelError(
+                opened.path(NOVELTY),
+                f"expected {len(schema.names)} features, as the card has, found {novelty.centre.size}",
+            )
         return cls(parameters, boosters, novelty, opened.info)
 
     def with_parameters(self, parameters: FlrParameters) -> FlrModel:
@@ -406,13 +420,17 @@ def card_schema(card: ModelCard, folder: Path) -> FeatureSchema:
 
 def booster_shapes(parameters: FlrParameters) -> dict[str, tuple[int, int]]:
     """Columns in and out of every booster of a model."""
-    classes = 3 if parameters.mode == "multiclass" else 2
     return {
-        CLASSIFIER: (len(parameters.schema.names), classes),
+        CLASSIFIER: (len(parameters.schema.names), class_count(parameters.mode)),
         CHOOSER: (len(CANDIDATE_NAMES), 1),
         CORRECTOR: (len(CANDIDATE_NAMES), 1),
         DIFFICULTY: (DIFFICULTY_FEATURES, 1),
     }
+
+
+def class_count(mode: Mode) -> int:
+    """How many classes the classifier of a mode tells apart."""
+    return 3 if mode == "multiclass" else 2
 
 
 def _triple(values: Json) -> tuple[float, float, float]:
