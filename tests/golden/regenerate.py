@@ -6,7 +6,7 @@ with spikes, and with a sensor that sticks.
 
 The physical estimate is alone here (`models.flr: physical`): its numbers change when the code does, and then a diff is
 worth reading. Those of the learned chain change with every training; what must hold of them whatever the model is in
-`tests/property/test_chain_chunking.py` and `tests/realdata/test_pipeline.py`.
+`tests/property/test_pipeline_chunking.py` and `tests/realdata/test_pipeline.py`.
 """
 
 from __future__ import annotations

@@ -1,10 +1,16 @@
-"""Any cutting, order, duplication and interruption of the same samples gives the same final products."""
+"""Any cutting, order, duplication and interruption of the same samples gives the same final products.
+
+Of the physical estimate alone, whose short windows are many, and of the learned chain at the windows it knows, whose
+tracker looks back over all windows before.
+"""
 
 from __future__ import annotations
 
 import itertools
+import json
 import random
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -13,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from monitor.config import Config
-from monitor.config.schema import Windows
+from monitor.config.schema import Models, Windows
 from monitor.pipeline import Pipeline
 from monitor.types import SECOND_NS, Product, SampleBlock, Tick
 
@@ -21,7 +27,16 @@ STEP_S, HOURS = 10, 4
 COUNT = HOURS * 3600 // STEP_S
 T0_NS = 1_283_904_000 * SECOND_NS + 140 * SECOND_NS  # not on a window's edge
 CODES = ("MUO", "PEL")
-CONFIG = Config(pairs=("MUO-PEL:5.37",), windows=Windows(length_s=3600, cadence_s=1200, lateness_s=120.0))
+CONFIGS = {
+    "physical": Config(
+        pairs=("MUO-PEL:5.37",),
+        windows=Windows(length_s=3600, cadence_s=1200, lateness_s=120.0),
+        models=Models(flr="physical"),
+    ),
+    "learned": Config(
+        pairs=("MUO-PEL:5.37",), windows=Windows(length_s=7200, cadence_s=1200, lateness_s=120.0)
+    ),
+}
 
 
 def _field() -> dict[str, np.ndarray[tuple[int], np.dtype[np.float64]]]:
@@ -78,22 +93,26 @@ def run(pipeline: Pipeline, turns: Sequence[Sequence[SampleBlock] | Tick]) -> li
     return products
 
 
-def reference() -> dict[tuple[str, int], dict[str, Any]]:
-    pipeline = Pipeline(CONFIG)
+@cache
+def wanted(chain: str) -> dict[tuple[str, int], dict[str, Any]]:
+    """What the others compare with."""
+    pipeline = Pipeline(CONFIGS[chain])
     turns = [[piece(code, at, at + 60) for code in CODES] for at in range(0, COUNT, 60)]
     return final([*run(pipeline, turns), *pipeline.flush()])
 
 
-WANTED = reference()
-
-
-def test_reference_shows_the_resonance() -> None:
-    """What the others compare with says something."""
-    labels = [body["label"] for body in WANTED.values()]
-    assert len(labels) == HOURS * 3
-    assert {"Freq", "NoFreq"} == set(labels)
-    assert any("bridged" in body["flags"] for body in WANTED.values())
-    assert any("despiked" in body["flags"] for body in WANTED.values())
+@pytest.mark.parametrize("chain", CONFIGS)
+def test_reference_says_something(chain: str) -> None:
+    bodies = list(wanted(chain).values())
+    assert len(bodies) == HOURS * 3
+    assert any("gap" in body["flags"] for body in bodies)
+    assert any("bridged" in body["flags"] for body in bodies)
+    assert any("despiked" in body["flags"] for body in bodies)
+    assert {"Freq", "NoFreq"} == {body["label"] for body in bodies}
+    learned = [body for body in bodies if body["probability"] is not None]
+    assert len(learned) >= 4 if chain == "learned" else not learned
+    # The tracker has something to carry from window to window.
+    assert len({body["track_probability"]["Freq"] for body in learned}) == len(learned)
 
 
 @st.composite
@@ -119,42 +138,45 @@ def deliveries(draw: st.DrawFn) -> list[list[SampleBlock] | Tick]:
 
 
 SETTINGS = settings(
-    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+    max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
 
 
+@pytest.mark.parametrize("chain", CONFIGS)
 @SETTINGS
 @given(turns=deliveries())
 def test_any_delivery_of_the_same_samples_gives_the_same_final_products(
-    turns: list[list[SampleBlock] | Tick],
+    chain: str, turns: list[list[SampleBlock] | Tick]
 ) -> None:
     kept = [[block.values.copy() for block in turn] for turn in turns if not isinstance(turn, Tick)]
-    pipeline = Pipeline(CONFIG)
+    pipeline = Pipeline(CONFIGS[chain])
     found = final([*run(pipeline, turns), *pipeline.flush()])
-    assert found == WANTED
+    assert found == wanted(chain)
     given_blocks = [turn for turn in turns if not isinstance(turn, Tick)]
     for before, after in zip(kept, given_blocks, strict=True):
         for values, block in zip(before, after, strict=True):
             assert np.array_equal(values, block.values, equal_nan=True)
 
 
+@pytest.mark.parametrize("chain", CONFIGS)
 @SETTINGS
 @given(turns=deliveries(), data=st.data())
 def test_restart_at_any_cut_gives_the_same_final_products(
-    turns: list[list[SampleBlock] | Tick], data: st.DataObject
+    chain: str, turns: list[list[SampleBlock] | Tick], data: st.DataObject
 ) -> None:
     cut = data.draw(st.integers(0, len(turns)))
-    first = Pipeline(CONFIG)
+    first = Pipeline(CONFIGS[chain])
     products = run(first, turns[:cut])
-    second = Pipeline(CONFIG)
-    second.restore(first.snapshot())
+    second = Pipeline(CONFIGS[chain])
+    second.restore(json.loads(json.dumps(first.snapshot())))
     second.load([block for turn in turns[:cut] if not isinstance(turn, Tick) for block in turn])
     products += [*run(second, turns[cut:]), *second.flush()]
-    assert final(products) == WANTED
+    assert final(products) == wanted(chain)
 
 
+@pytest.mark.parametrize("chain", CONFIGS)
 @pytest.mark.parametrize("size", [1, 7, COUNT])
-def test_size_of_the_pieces_does_not_matter(size: int) -> None:
-    pipeline = Pipeline(CONFIG)
+def test_size_of_the_pieces_does_not_matter(chain: str, size: int) -> None:
+    pipeline = Pipeline(CONFIGS[chain])
     turns = [[piece(code, at, min(at + size, COUNT)) for code in CODES] for at in range(0, COUNT, size)]
-    assert final([*run(pipeline, turns), *pipeline.flush()]) == WANTED
+    assert final([*run(pipeline, turns), *pipeline.flush()]) == wanted(chain)
