@@ -22,8 +22,9 @@ logger = logging.getLogger(__name__)
 
 _CURSOR = "cursor"
 _EVER_NS = 1 << 62
-# Of an `flr` object, what does not count when two revisions are held against each other.
-_NAMES = frozenset({"id", "revision", "published", "valid_until"})
+# Of an `flr` object, what does not count when two revisions are held against each other. The tracker rests on windows
+# from before the stored samples: where it is built again it is a little less sure, which is no news.
+_NAMES = frozenset({"id", "revision", "published", "valid_until", "track_probability"})
 
 
 def subjects_of(config: Config, kind: str) -> frozenset[str]:
@@ -96,7 +97,7 @@ class Recovery:
                 raise ValueError("the windows were configured otherwise")
             pipeline.restore(states)
             return states, int(states[_CURSOR]["row"])
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
             logger.warning(
                 "the stored state cannot be used (%s); it is built again from the stored samples", error
             )
