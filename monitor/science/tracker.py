@@ -28,6 +28,7 @@ from monitor.science.tracker_parameters import TrackerParameters
 from monitor.types import BoolArray, Float32Array, FloatArray, IntArray
 
 _LEAST_PROBABILITY = 1e-4  # a calibrated 0 is a rare event, not an impossible one
+_FLOOR = 1e-12
 _LONGEST_ABSENCE = 500  # steps; after so many a prediction changes no more
 _AGREE_SIGMAS = 3.0
 _ONE_SIGMA = 0.6826894921370859
@@ -226,6 +227,32 @@ def smooth(
     return Tracked(posterior, line, spread)
 
 
+def pooled(parameters: TrackerParameters, posterior: FloatArray, probability: FloatArray) -> FloatArray:
+    """Logarithmic pool of what the tracker and what the window alone says: q ∝ γᵖ p¹⁻ᵖ.
+
+    The tracker is slow to believe in what is rare; the pool lets a window that is sure of itself speak at once
+    (Genest & Zidek 1986, doi:10.1214/ss/1177013825).
+
+    Parameters
+    ----------
+    parameters : TrackerParameters
+        Its `pool` is the exponent.
+    posterior, probability : ndarray, shape (n, 3)
+        NaN in `probability` leaves the posterior.
+
+    Returns
+    -------
+    ndarray, shape (n, 3)
+        Rows sum to 1.
+    """
+    own = np.where(np.isfinite(probability), probability, posterior)
+    logarithm = parameters.pool * np.log(np.maximum(posterior, _FLOOR))
+    logarithm += (1.0 - parameters.pool) * np.log(np.maximum(own, _FLOOR))
+    share = np.exp(logarithm - logarithm.max(axis=1, keepdims=True))
+    result: FloatArray = share / share.sum(axis=1, keepdims=True)
+    return result
+
+
 def decide(
     parameters: TrackerParameters,
     weights: tuple[float, float, float],
@@ -233,7 +260,7 @@ def decide(
     observed: Observed,
     tracked: Tracked,
 ) -> IntArray:
-    """Final class index of every window: argmax of wᵢγᵢ, as far as the window itself supports it.
+    """Final class index of every window: argmax of wᵢqᵢ with the pooled q, as far as the window itself supports it.
 
     A window that could not be judged stays NoFreq: no resonance without a spectrum. A resonance needs the window's
     own reading; where stage one saw none, that reading must also lie within 3σ of a line that is known better than
@@ -253,7 +280,7 @@ def decide(
     -------
     ndarray, shape (n,), int64
     """
-    best = (tracked.posterior * np.array(weights)).argmax(axis=1)
+    best = (pooled(parameters, tracked.posterior, observed.probability) * np.array(weights)).argmax(axis=1)
     every, kind = np.arange(best.size), np.maximum(best - 1, 0)
     is_read = observed.read()[every, kind]
     reading = np.where(is_read, observed.reading_Hz[every, kind], 1.0)

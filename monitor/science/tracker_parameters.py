@@ -44,6 +44,8 @@ class TrackerParameters:
         Share of a window's evidence that is its own (the exponent of its likelihood). Windows of two hours every
         half hour share three quarters of their samples: between 1 (all of it is new) and 0.25 (only what the new
         samples say), the default is the geometric mean.
+    pool : float
+        Share of the posterior in the decision; the rest is the window's own probability (see `tracker.pooled`).
     lowest_Hz, highest_Hz : float
         Ends of the frequency grid; readings beyond count as there.
     bins : int
@@ -68,6 +70,7 @@ class TrackerParameters:
     chance_spread: float = 0.35
     chance_outlier: float = 0.3
     evidence: float = 0.5
+    pool: float = 1.0
     lowest_Hz: float = 1e-3
     highest_Hz: float = 0.1
     bins: int = 116
@@ -84,8 +87,9 @@ class TrackerParameters:
         for name in _SHARES:
             if not 0.0 < getattr(self, name) < 1.0:
                 raise ValueError(f"{name} must lie between 0 and 1, not {getattr(self, name)}")
-        if not 0.0 < self.evidence <= 1.0:
-            raise ValueError(f"evidence must be above 0 and at most 1, not {self.evidence}")
+        for name in ("evidence", "pool"):
+            if not 0.0 < getattr(self, name) <= 1.0:
+                raise ValueError(f"{name} must be above 0 and at most 1, not {getattr(self, name)}")
         if not 0.0 < self.lowest_Hz < self.highest_Hz < math.inf:
             raise ValueError(
                 f"the grid must rise from above 0, not from {self.lowest_Hz} to {self.highest_Hz}"

@@ -12,6 +12,7 @@ import numpy as np
 from monitor.jobs.flr.examples import SCHEMA, Examples
 from monitor.models.flr import CORRECTED_REACH, Chosen, Mode, choose
 from monitor.models.xgb import Booster, import_xgboost
+from monitor.science.candidates import NAMES as CANDIDATE_NAMES
 from monitor.science.candidates import FrequencyCandidates
 from monitor.science.features import FeatureSchema
 from monitor.types import BoolArray, Float32Array, FloatArray, IntArray
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 _CHOSEN_REACH: Final = 0.1
 """Distance in ln f of a candidate from the truth up to which it is the right one."""
+_BLANKED: Final = 0.2
+"""Share of the training rows whose power is made unknown."""
 _SMALLEST_ERROR: Final = 1e-3
 _HUBER_SLOPE: Final = 0.03
 
@@ -82,15 +85,33 @@ def columns(schema: FeatureSchema) -> IntArray:
 
 
 def classifier_table(
-    examples: Examples, schema: FeatureSchema, mode: Mode, class_weight: tuple[float, ...]
+    examples: Examples,
+    schema: FeatureSchema,
+    mode: Mode,
+    class_weight: tuple[float, ...],
+    *,
+    blank_seed: int | None = None,
 ) -> Table:
-    """Windows with a label that a model may be asked about, with the weights of their classes."""
+    """Windows with a label that a model may be asked about, with the weights of their classes.
+
+    With `blank_seed` some windows lose the power of their stations: a model shall not lean on what tables do not have
+    and what differs most from one instrument, or one simulation, to the next.
+    """
     rows = np.flatnonzero(examples.usable & (examples.label >= 0))
     label = examples.label[rows]
     weight = np.asarray(class_weight)[label]
     target = np.where(label == 2, 0, label) if mode == "binary" else label
     features = examples.features[rows][:, columns(schema)]
+    if blank_seed is not None:
+        _blank_power(features, schema.names, blank_seed)
     return Table(features, target.astype(np.float64), weight)
+
+
+def _blank_power(features: Float32Array, names: tuple[str, ...], seed: int) -> None:
+    """Make the power unknown in a share of the rows, in place."""
+    power = np.array([name.startswith("power_") for name in names])
+    rows = np.random.default_rng(seed).random(features.shape[0]) < _BLANKED
+    features[np.ix_(rows, power)] = np.nan
 
 
 def fit_classifier(
@@ -150,6 +171,7 @@ def fit_chooser(
         features, error = _candidates(examples, None)
         right = (np.abs(error) < _CHOSEN_REACH).astype(np.float64)
         tables.append(Table(features, right, np.ones(right.size)))
+    _blank_power(tables[0].features, CANDIDATE_NAMES, seed)
     return _fit(objective, tables[0], tables[1], hyper, seed=seed, threads=threads)
 
 
@@ -167,6 +189,7 @@ def fit_corrector(
     for examples in (training, validation):
         features, error = _candidates(examples, CORRECTED_REACH)
         tables.append(Table(features, -error, np.ones(error.size)))
+    _blank_power(tables[0].features, CANDIDATE_NAMES, seed)
     return _fit(objective, tables[0], tables[1], hyper, seed=seed, threads=threads)
 
 

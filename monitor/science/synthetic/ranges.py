@@ -250,6 +250,16 @@ TRAINING: Final = CaseRanges(stream=1)
 STORMS: Final = replace(TRAINING, stream=3, storm_probability=1.0, uncoupled_probability=0.05)
 """More reversed resonances to learn from than nature, or `TRAINING`, has."""
 
+FAINT_STORMS: Final = replace(
+    STORMS,
+    stream=4,
+    coupling=Range(0.3, 1.5, log=True),
+    direct_share=Range(0.15, 0.8, log=True),
+    background_probability=0.6,
+    driver_nT2_Hz=Range(0.1, 20.0, log=True),
+)
+"""Reversed gradients whose resonances other waves and noise nearly, or wholly, hide: where a false alarm begins."""
+
 TEST: Final = CaseRanges(
     stream=2,
     first_year=2019,
