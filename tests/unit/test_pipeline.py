@@ -5,20 +5,23 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from monitor.config import Config
-from monitor.config.schema import Outputs, Windows
-from monitor.errors import DecodeError
+from monitor.config.schema import Models, Outputs, Windows
+from monitor.errors import DecodeError, ModelError
 from monitor.pipeline import Pipeline
 from monitor.types import SECOND_NS, Product, SampleBlock, Tick
 
 S = SECOND_NS
 T0_NS = 1_504_785_600 * S
 WINDOWS = Windows(length_s=1200, cadence_s=600, lateness_s=120.0)
-CONFIG = Config(pairs=("MUO-PEL:5.37",), windows=WINDOWS)
+PHYSICAL = Models(flr="physical")
+CONFIG = Config(pairs=("MUO-PEL:5.37",), windows=WINDOWS, models=PHYSICAL)
+LEARNED = Config(pairs=("MUO-PEL:5.37",))
 
 
 def blocks(first: int, last: int, codes: tuple[str, ...] = ("MUO", "PEL")) -> list[SampleBlock]:
@@ -31,6 +34,11 @@ def blocks(first: int, last: int, codes: tuple[str, ...] = ("MUO", "PEL")) -> li
         values = (12_000.0 + common + own)[None, first:last]
         found.append(SampleBlock(code, ("H",), T0_NS + first * S, S, values))
     return found
+
+
+def run(pipeline: Pipeline) -> list[Product]:
+    """Two hours in pieces of ten minutes."""
+    return [product for at in range(0, 7200, 600) for product in pipeline.feed(blocks(at, at + 600))]
 
 
 def kinds(products: list[Product]) -> list[str]:
@@ -77,7 +85,8 @@ def test_every_stage_is_watched() -> None:
 
 
 def test_spectra_go_out_where_they_are_wanted() -> None:
-    pipeline = Pipeline(Config(pairs=("MUO-PEL:5.37",), windows=WINDOWS, outputs=Outputs(spectra=True)))
+    outputs = Outputs(spectra=True)
+    pipeline = Pipeline(Config(pairs=("MUO-PEL:5.37",), windows=WINDOWS, outputs=outputs, models=PHYSICAL))
     products = [*pipeline.feed(blocks(0, 600)), *pipeline.feed(blocks(600, 1200))]
     assert [product.body["time"][11:16] for product in products if product.kind == "spectrum"] == ["12:20"]
 
@@ -131,3 +140,83 @@ def test_pipeline_without_pairs_is_idle() -> None:
     assert pipeline.feed(blocks(0, 600)) == []
     assert pipeline.feed(Tick(S)) == []
     assert pipeline.flush() == []
+
+
+class TestLearned:
+    def test_bundled_model_takes_its_turn_and_is_named(self) -> None:
+        seen: list[str] = []
+
+        @contextmanager
+        def watch(stage: str) -> Iterator[None]:
+            seen.append(stage)
+            yield
+
+        pipeline = Pipeline(LEARNED, watch)
+        found = [p.body for p in run(pipeline) if p.kind == "flr"]
+        assert [body["time"][11:16] for body in found] == ["12:30", "13:00", "13:30", "14:00"]
+        turn = ["spectrum", "resonance", "classify", "regress", "track", "product"]
+        assert [stage for stage in seen if stage != "window"] == turn * 4
+        (model,) = pipeline.models
+        assert model.kind == "flr"
+        assert {body["model"]["classifier"] for body in found} == {model.label}
+        assert [body["probability"] is None for body in found[:3]] == [True] * 3
+        assert all(body["track_probability"] is not None for body in found)
+        assert found[3]["probability"] is not None or "out_of_distribution" in found[3]["flags"]
+        assert not any("physical_only" in body["flags"] for body in found)
+
+    def test_pair_of_unknown_l_is_not_followed(self) -> None:
+        pipeline = Pipeline(Config(pairs=("AAA-BBB", "MUO-PEL:5.37")))
+        nameless = [
+            SampleBlock(code, block.components, block.t0_ns, block.step_ns, block.values)
+            for code, block in zip(("AAA", "BBB"), blocks(0, 7200), strict=True)
+        ]
+        found = [p.body for p in pipeline.feed([*nameless, *blocks(0, 7200)]) if p.kind == "flr"]
+        alone = [body for body in found if body["pair"] == "AAA-BBB"]
+        assert len(alone) == 4
+        assert all("physical_only" in body["flags"] for body in alone)
+        assert all(body["track_probability"] is None for body in alone)
+        assert {body["model"]["classifier"] for body in alone} == {"physical/1"}
+        assert list(pipeline.snapshot()["track"]["pairs"]) == ["MUO-PEL"]
+
+    def test_other_windows_fall_back_to_the_physical_estimate_and_say_so(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        pipeline = Pipeline(Config(pairs=("MUO-PEL:5.37",), windows=WINDOWS))
+        assert pipeline.models == ()
+        assert "window_s 7200 (here 1200): the physical estimate is alone" in caplog.text
+        assert "track" not in pipeline.snapshot()
+
+    def test_folder_that_holds_no_model_is_refused(self, tmp_path: Path) -> None:
+        with pytest.raises(ModelError, match=str(tmp_path)):
+            Pipeline(Config(pairs=("MUO-PEL:5.37",), models=Models(flr=str(tmp_path))))
+
+    def test_tracker_looks_ahead_only_where_it_is_told_to(self) -> None:
+        said, held = (
+            [p.body for p in [*run(pipeline), *pipeline.flush()] if p.kind == "flr"]
+            for pipeline in (Pipeline(LEARNED), Pipeline(LEARNED, smooth=True))
+        )
+        assert [body["time"] for body in held] == [body["time"] for body in said]
+        assert all("smoothed" in body["flags"] for body in held)
+        assert not any("smoothed" in body["flags"] for body in said)
+        assert [body["probability"] for body in held] == [body["probability"] for body in said]
+        assert not any(p.kind == "flr" for p in run(Pipeline(LEARNED, smooth=True)))
+        # Of the last window nobody knows more than the filter does; of the first, the smoother knows the last.
+        last, first = held[-1]["track_probability"], held[0]["track_probability"]
+        assert last == pytest.approx(said[-1]["track_probability"], rel=1e-4)
+        assert first != pytest.approx(said[0]["track_probability"], rel=1e-4)
+
+    def test_restart_goes_on_with_the_tracker(self) -> None:
+        first, second = Pipeline(LEARNED), Pipeline(LEARNED)
+        early, later = blocks(0, 5400), blocks(5400, 7200)
+        first.feed(early)
+        second.restore(json.loads(json.dumps(first.snapshot())))
+        second.load(early)
+        assert second.snapshot() == first.snapshot()
+        assert [p.body for p in second.feed(later)] == [p.body for p in first.feed(later)]
+        assert second.snapshot() == first.snapshot()
+
+    def test_state_of_another_tracker_is_refused(self) -> None:
+        pipeline = Pipeline(LEARNED)
+        state = pipeline.snapshot()
+        with pytest.raises(ValueError, match="tracker was set otherwise"):
+            Pipeline(LEARNED).restore({**state, "track": {**state["track"], "settings": []}})
