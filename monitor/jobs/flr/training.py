@@ -48,6 +48,8 @@ F23_SHARES: Final = (0.3906, 0.6014, 0.0078)
 _EVIDENCE: Final = (0.35, 0.5, 0.7, 1.0)
 """Shares of its evidence that a window may be given by the tracker; the best score under the caps wins."""
 _POOL = 0.5
+_ROUNDS: Final = 2
+"""The intervals depend on what is called rightly, and that on the tracker, which weighs readings by their intervals."""
 _NOVELTY_COMPONENTS = 40
 _NOVELTY_QUANTILE = 0.9995
 _LEVEL = 0.9
@@ -182,14 +184,31 @@ def fit_decisions(seen: SeenSpectra, model: FlrModel, told: Told = lambda _line:
     )
     weights = _weights(stage_one.weights)
     parameters = replace(model.parameters, weights=weights)
-    judged = replace(judged, classified=_decided(judged, weights))
+    decided = _decided(judged, weights)
+    judged = replace(judged, classified=decided, likely=model.likely(decided))
+    called = decided.stage_one
+    for turn in range(_ROUNDS):
+        told(f"intervals, round {turn + 1} of {_ROUNDS}")
+        parameters = replace(parameters, conformal=_margins(judged, called))
+        # The tracker must be fitted to intervals as wide as those that it will be given.
+        judged = _with_intervals(judged, parameters.conformal)
+        final, followed, called = _follow(judged, model.with_parameters(parameters), scored, told)
+    fitted = replace(parameters, tracker=followed, track_weights=_weights(final.weights))
+    return Decisions(fitted, stage_one, final, judged)
+
+
+def _follow(
+    judged: Judged, model: FlrModel, scored: IntArray, told: Told
+) -> tuple[ThresholdSearch, TrackerParameters, IntArray]:
+    """The tracker and its threshold, and what they would call every window."""
+    mode, label = model.parameters.mode, judged.data.label
     followed = _tracker(judged, mode)
     best: tuple[ThresholdSearch, TrackerParameters, IntArray] | None = None
     refused: ValueError | None = None
     for evidence in _EVIDENCE:
         told(f"tracker, evidence {evidence:g}")
         tried = replace(followed, evidence=evidence, pool=_POOL)
-        tracked = track(judged, model.with_parameters(replace(parameters, tracker=tried)))
+        tracked = track(judged, model.with_parameters(replace(model.parameters, tracker=tried)))
         posterior = pooled(tried, tracked.posterior, judged.observed.probability)
         try:
             final = _final_threshold(posterior[scored], label[scored], mode)
@@ -201,15 +220,22 @@ def fit_decisions(seen: SeenSpectra, model: FlrModel, told: Told = lambda _line:
             best = final, tried, (posterior * np.array(_weights(final.weights))).argmax(axis=1)
     if best is None:
         raise refused or ValueError("there is no tracker to choose from")
-    final, followed, called = best
-    told("intervals")
-    fitted = replace(
-        parameters,
-        tracker=followed,
-        track_weights=_weights(final.weights),
-        conformal=_margins(judged, called),
-    )
-    return Decisions(fitted, stage_one, final, judged)
+    return best
+
+
+def _with_intervals(judged: Judged, conformal: Conformal) -> Judged:
+    """The same with the intervals that these margins give."""
+    readings = judged.readings
+    low, high = np.full_like(readings.low_Hz, np.nan), np.full_like(readings.high_Hz, np.nan)
+    for side in (0, 1):
+        rows = np.flatnonzero(np.isfinite(readings.frequency_Hz[:, side]))
+        low[rows, side], high[rows, side] = conformal.interval(
+            readings.frequency_Hz[rows, side],
+            readings.difficulty[rows, side],
+            np.full(rows.size, side + 1, dtype=np.int64),
+            judged.data.l_shell[rows],
+        )
+    return replace(judged, readings=replace(readings, low_Hz=low, high_Hz=high))
 
 
 def _require_classes(material: Material, mode: Mode) -> None:
