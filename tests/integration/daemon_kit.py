@@ -41,6 +41,9 @@ T0_NS = 1_504_771_200 * SECOND_NS
 PAIRS = ("NUR-TAR", "TAR-BRZ")
 STATIONS = ("NUR", "TAR", "BRZ")
 WINDOWS = {"length_s": 1800, "cadence_s": 300, "lateness_s": 120, "revise_s": 3600}
+"""Short ones, for which no model was trained: many products, all of the physical estimate alone."""
+LEARNED_WINDOWS = {"length_s": 7200, "cadence_s": 600}
+"""Those that the bundled model knows, in quicker succession."""
 ASIDE = frozenset({"id", "revision", "published"})
 
 

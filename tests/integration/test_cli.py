@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import re
 import signal
 import subprocess
@@ -10,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from daemon_kit import PROGRAM, T0_NS, chain_blocks, command, write_config, write_csv
+from daemon_kit import LEARNED_WINDOWS, PROGRAM, T0_NS, chain_blocks, command, write_config, write_csv
 
 from monitor.types import SECOND_NS, iso_time
 
@@ -97,7 +98,7 @@ def test_process_to_an_unwritable_output_is_one_line_and_exit_1(tmp_path: Path) 
 
 def test_process_into_a_pipe_that_closes_ends_without_a_traceback(tmp_path: Path) -> None:
     archive = write_csv(tmp_path / "chain.csv", chain_blocks(120))
-    config = write_config(tmp_path / "pipe.yaml", GOOD)
+    config = write_config(tmp_path / "pipe.yaml", GOOD, models={"flr": "physical"})
     with subprocess.Popen(
         [PROGRAM, "process", archive, "-c", config], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
@@ -107,6 +108,36 @@ def test_process_into_a_pipe_that_closes_ends_without_a_traceback(tmp_path: Path
         error = process.stderr.read().decode()
         assert process.wait(timeout=30) == 1
     assert error == ""
+
+
+def test_model_for_other_windows_is_said_to_be_left_out(tmp_path: Path) -> None:
+    archive = write_csv(tmp_path / "chain.csv", chain_blocks(10))
+    config = write_config(tmp_path / "short.yaml", GOOD)
+    done = command("process", archive, "-c", config)
+    assert done.returncode == 0
+    assert "window_s 7200 (here 1800): the physical estimate is alone" in done.stderr
+
+
+def test_folder_that_holds_no_model_is_one_line(tmp_path: Path) -> None:
+    archive = write_csv(tmp_path / "chain.csv", chain_blocks(10))
+    config = write_config(tmp_path / "wrong.yaml", GOOD, models={"flr": str(tmp_path)})
+    done = command("process", archive, "-c", config)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert str(tmp_path) in line
+
+
+def test_smoothing_looks_ahead_and_each_object_says_so(tmp_path: Path) -> None:
+    archive = write_csv(tmp_path / "chain.csv", chain_blocks(150))
+    config = write_config(tmp_path / "smooth.yaml", GOOD, windows=LEARNED_WINDOWS)
+    causal = [json.loads(line) for line in command("process", archive, "-c", config).stdout.splitlines()]
+    ahead = [
+        json.loads(line) for line in command("process", archive, "-c", config, "--smooth").stdout.splitlines()
+    ]
+    assert {(one["pair"], one["time"]) for one in ahead} == {(one["pair"], one["time"]) for one in causal}
+    assert all("smoothed" in one["flags"] and one["revision"] == 0 for one in ahead)
+    assert not any("smoothed" in one["flags"] for one in causal)
+    assert any(one["probability"] is not None for one in ahead)
 
 
 def test_wrong_command_line_is_exit_1_with_the_usage() -> None:

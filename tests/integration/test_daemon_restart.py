@@ -5,10 +5,12 @@ from __future__ import annotations
 import random
 import sqlite3
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from daemon_kit import (
+    LEARNED_WINDOWS,
     DaemonProcess,
     Feeder,
     Final,
@@ -25,6 +27,8 @@ from daemon_kit import (
 )
 from mqtt_kit import Mosquitto
 
+from monitor.types import SampleBlock
+
 pytestmark = pytest.mark.broker
 
 BLOCKS = chain_blocks(100)
@@ -33,9 +37,12 @@ BLOCKS = chain_blocks(100)
 @pytest.fixture(scope="module")
 def expected(tmp_path_factory: pytest.TempPathFactory) -> Final:
     """What `process` says of the stream."""
-    directory = tmp_path_factory.mktemp("offline")
-    config = write_config(directory / "offline.yaml", "mqtt://127.0.0.1:1")
-    return processed(config, write_csv(directory / "chain.csv", BLOCKS))
+    return offline(tmp_path_factory.mktemp("offline"), BLOCKS)
+
+
+def offline(directory: Path, blocks: Sequence[SampleBlock], **changes: object) -> Final:
+    config = write_config(directory / "offline.yaml", "mqtt://127.0.0.1:1", **changes)
+    return processed(config, write_csv(directory / "chain.csv", blocks))
 
 
 @pytest.mark.parametrize("how", ["SIGTERM", "SIGKILL"])
@@ -43,9 +50,28 @@ def test_restarts_in_mid_stream_give_the_products_of_an_uninterrupted_run(
     how: str, tmp_path: Path, mosquitto: Mosquitto, expected: Final
 ) -> None:
     config = write_config(tmp_path / f"{how}.yaml", mosquitto.url)
+    interrupted(how, config, mosquitto, BLOCKS, expected)
+
+
+def test_killed_learned_chain_gives_the_products_of_an_uninterrupted_run(
+    tmp_path: Path, mosquitto: Mosquitto
+) -> None:
+    blocks = chain_blocks(180)
+    expected = offline(tmp_path, blocks, windows=LEARNED_WINDOWS)
+    judged = [document for document in expected.values() if document["probability"] is not None]
+    assert len(judged) >= 8
+    assert all(document["track_probability"] is not None for document in expected.values())
+    config = write_config(tmp_path / "learned.yaml", mosquitto.url, windows=LEARNED_WINDOWS)
+    interrupted("SIGKILL", config, mosquitto, blocks, expected)
+
+
+def interrupted(
+    how: str, config: Path, mosquitto: Mosquitto, blocks: Sequence[SampleBlock], expected: Final
+) -> None:
+    """Stop a daemon three times in the stream, and compare what was said in the end."""
     rng = random.Random(how)
     pieces = 4
-    size = len(BLOCKS) // pieces
+    size = len(blocks) // pieces
     with (
         DaemonProcess(config) as daemon,
         closing(Listener(mosquitto.port)) as listener,
@@ -53,7 +79,7 @@ def test_restarts_in_mid_stream_give_the_products_of_an_uninterrupted_run(
     ):
         for piece in range(pieces):
             last = piece == pieces - 1
-            feeder.send(BLOCKS[piece * size :] if last else BLOCKS[piece * size : (piece + 1) * size])
+            feeder.send(blocks[piece * size :] if last else blocks[piece * size : (piece + 1) * size])
             if last:
                 break
             # Anywhere between the first message of the piece and its products.

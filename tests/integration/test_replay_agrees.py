@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 from daemon_kit import (
+    LEARNED_WINDOWS,
+    WINDOWS,
     DaemonProcess,
     Listener,
     assert_agree,
@@ -23,15 +25,23 @@ from mqtt_kit import Mosquitto
 pytestmark = pytest.mark.broker
 
 
+# Two pairs each; windows end from 08:05 to 10:00, and from 08:10 to 11:00.
+@pytest.mark.parametrize(
+    ("windows", "minutes", "count"),
+    [(WINDOWS, 120, 48), (LEARNED_WINDOWS, 180, 36)],
+    ids=["physical", "learned"],
+)
 def test_replay_into_run_agrees_with_process_on_a_simulated_chain(
-    tmp_path: Path, mosquitto: Mosquitto
+    windows: dict[str, int], minutes: int, count: int, tmp_path: Path, mosquitto: Mosquitto
 ) -> None:
-    archive = write_csv(tmp_path / "chain.csv", chain_blocks(120))
-    config = write_config(tmp_path / "run.yaml", mosquitto.url)
+    archive = write_csv(tmp_path / "chain.csv", chain_blocks(minutes))
+    config = write_config(tmp_path / "run.yaml", mosquitto.url, windows=windows)
     expected = processed(config, archive)
-    # Two pairs, 24 window ends from 08:05 to 10:00; and there is something to compare.
-    assert len(expected) == 48
+    assert len(expected) == count
+    # There is something to compare.
     assert {"Freq", "NoFreq"} <= {document["label"] for document in expected.values()}
+    is_learned = {document["probability"] is not None for document in expected.values()}
+    assert is_learned == ({True, False} if windows is LEARNED_WINDOWS else {False})
 
     with closing(Listener(mosquitto.port)) as listener, DaemonProcess(config) as daemon:
         replayed = command("replay", archive, "--to", mosquitto.url, "--speed", "max", "-c", config)
