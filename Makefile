@@ -27,6 +27,7 @@ lint: $(VENV)/test.ready
 
 bench: $(VENV)/test.ready tools
 	$(BIN)/python benchmarks/spectra.py
+	$(BIN)/python benchmarks/flr.py
 	$(BIN)/python benchmarks/ingest.py
 
 clean:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 
 from monitor.io.broker import find_mosquitto
+from monitor.types import ResonanceBatch
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 
@@ -26,15 +28,24 @@ def run(script: str, *options: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.fixture
-def spectra(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    spec = importlib.util.spec_from_file_location("benchmark_spectra", BENCHMARKS / "spectra.py")
+def load(name: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"benchmark_{name}", BENCHMARKS / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     monkeypatch.setitem(sys.modules, spec.name, module)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture
+def spectra(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    return load("spectra", monkeypatch)
+
+
+@pytest.fixture
+def flr(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    return load("flr", monkeypatch)
 
 
 def test_spectra_quick_prints_every_measurement() -> None:
@@ -90,3 +101,42 @@ def test_missed_claim_ends_with_exit_code_1_unless_unchecked(
     assert "MISSED  99th percentile" in told
     assert told.count("met     ") == 2
     assert spectra.main(["--no-check"]) == 0
+
+
+def test_flr_quick_prints_every_cost_and_finds_no_pair_that_depends_on_its_company() -> None:
+    done = run("flr.py", "--quick")
+    assert done.returncode == 0, done.stderr
+    for line in ("Physical estimate, 24 pairs", "regression and intervals", "budget 250", "read as Freq"):
+        assert line in done.stdout
+    assert "another product alone than among all: 0 of 24" in done.stdout
+
+
+def test_flr_ends_with_exit_code_1_where_a_pair_alone_gets_another_product(
+    flr: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    alone = flr.alone
+
+    def other(batch: ResonanceBatch, row: int) -> ResonanceBatch:
+        own: ResonanceBatch = alone(batch, row)
+        chosen = own.spectrum.window.pairs[0].poleward == "P0002"
+        return replace(own, timing_offset_s=own.timing_offset_s + 1.0) if chosen else own
+
+    monkeypatch.setattr(flr, "alone", other)
+    monkeypatch.setattr(
+        flr, "a_day", lambda *_: [{"classify": 1.0, "regress": 1.0, "track": 1.0, "product": 1.0}]
+    )
+    assert flr.main(["--quick"]) == 1
+    assert "another product alone than among all: 1 of 24" in capsys.readouterr().out
+
+
+def test_alone_is_the_pair_of_its_row_with_all_that_belongs_to_it(flr: ModuleType) -> None:
+    turns, _ = flr.estimates(flr.simulated_pairs(3))
+    batch = flr.burst(turns, 1)[0]
+    assert batch.spectrum.window.end_ns == flr.BEGIN_NS + flr.WINDOWS.cadence_ns
+    one = flr.alone(batch, 2)
+    assert one.spectrum.window.pairs == batch.spectrum.window.pairs[2:]
+    assert one.spectrum.window.stations == ("P0002", "E0002")
+    np.testing.assert_array_equal(one.spectrum.cross_phase_rad[0], batch.spectrum.cross_phase_rad[2])
+    np.testing.assert_array_equal(one.spectrum.log_power, batch.spectrum.log_power[4:])
+    np.testing.assert_array_equal(one.seen.profile.gain[:, 0], batch.seen.profile.gain[:, 2])
+    assert (one.label, one.reason) == (batch.label[2:], batch.reason[2:])
