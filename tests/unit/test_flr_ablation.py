@@ -24,7 +24,7 @@ from monitor.jobs.flr.bundled import Plan, material
 from monitor.jobs.flr.chain import final_classes, judge, outcomes, track
 from monitor.jobs.flr.direct import fit_direct, reading_table, turned_features
 from monitor.jobs.flr.examples import SCHEMA, SeenSpectra, examples_of, joined_spectra, see
-from monitor.jobs.flr.fitting import CLASSIFIER_HYPER, Table, columns
+from monitor.jobs.flr.fitting import Table, columns
 from monitor.jobs.flr.linear import fit_logistic
 from monitor.jobs.flr.measures import Measures, measure
 from monitor.jobs.flr.rules import PeakRule, Peaks, find_peaks, fit_peak_rule
@@ -210,7 +210,8 @@ def made() -> Made:
 @pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rivals that learn next to nothing, where only the frame is tested."""
-    monkeypatch.setattr(bench, "RIVAL_HYPER", replace(CLASSIFIER_HYPER, rounds=2))
+    for name in ("CLASSIFIER_HYPER", "DIRECT_HYPER"):
+        monkeypatch.setattr(bench, name, replace(getattr(bench, name), rounds=2))
 
 
 def turned_table(seen: SeenSpectra) -> SeenSpectra:
@@ -265,7 +266,7 @@ class TestDirect:
         training, validation = (
             reading_table(part, every) for part in (made.material.training, made.material.validation)
         )
-        booster = fit_direct(training, validation, CLASSIFIER_HYPER, seed=1, threads=1)
+        booster = fit_direct(training, validation, bench.DIRECT_HYPER, seed=1, threads=1)
         read: Float32Array = booster.inplace_predict(validation.features)
         error = np.abs(read - validation.target).mean()
         assert error < 0.6 * np.abs(training.target.mean() - validation.target).mean()
@@ -334,7 +335,7 @@ class TestAblation:
         told = " ".join(NOTES)
         named = [OURS, UNTRACKED, CAPPED, LEARNED[0], LEARNED[-1], LOGISTIC, PEAK_RULE, PHYSICS]
         assert all(f"*{name}*" in told for name in named)
-        assert "150 rounds" in told
+        assert "400 rounds" in told
 
     @pytest.mark.usefixtures("short")
     def test_row_under_the_caps_is_left_out_where_nothing_keeps_them(self, made: Made) -> None:

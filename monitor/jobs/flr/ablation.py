@@ -46,16 +46,17 @@ LOGISTIC: Final = "logistic regression"
 PEAK_RULE: Final = "nearest peak"
 PHYSICS: Final = "physical estimate alone"
 
-RIVAL_HYPER: Final = replace(fitting.CLASSIFIER_HYPER, rounds=150)
-"""Of the rivals' boosters, classifiers and direct regressors alike."""
+CLASSIFIER_HYPER: Final = replace(fitting.CLASSIFIER_HYPER, eta=0.15)
+DIRECT_HYPER: Final = replace(fitting.CLASSIFIER_HYPER, max_depth=10)
+"""Of the rivals' boosters. A peak anywhere on a grid takes deeper trees than a candidate seen from nearby."""
 
 NOTES: Final = tuple(
     " ".join(note.split())
     for note in (
         f"""All chains judge the same windows. Rivals learn from the training windows of the model, are stopped or chosen on
         its validation windows, and have their probabilities calibrated and their thresholds fitted on its calibration
-        windows, as the model has. Their boosters have at most {RIVAL_HYPER.rounds} rounds and the program's default
-        hyper-parameters; none was searched. They have no tracker, no watch for novelty and no intervals.""",
+        windows, as the model has. Their boosters have at most {CLASSIFIER_HYPER.rounds} rounds, as the model's classifier,
+        and hyper-parameters from a few tries by hand on validation windows. They have no tracker, no watch for novelty and no intervals.""",
         f"""*{OURS}*: the model as the daemon runs it. *{UNTRACKED}*: its calls after stage one, with the moving threshold
         of Foldes et al. (2023), which knows no caps. *{CAPPED}*: the same probabilities with the weights that are best
         under the caps of the final decision (at most {100 * LARGEST_PASSED:g} % of NoFreq passed on, at most
@@ -250,12 +251,12 @@ def _boosted(bench: _Bench, name: str, groups: tuple[str, ...]) -> _Rival:
     columns = fitting.columns(FeatureSchema(groups))
     training, validation = _classes(bench, groups)
     classifier, _ = fitting.fit_classifier(
-        training, validation, bench.mode, RIVAL_HYPER, seed=bench.seed, threads=bench.threads
+        training, validation, bench.mode, CLASSIFIER_HYPER, seed=bench.seed, threads=bench.threads
     )
     training, validation = (
         reading_table(part, columns) for part in (bench.material.training, bench.material.validation)
     )
-    regressor = fit_direct(training, validation, RIVAL_HYPER, seed=bench.seed, threads=bench.threads)
+    regressor = fit_direct(training, validation, DIRECT_HYPER, seed=bench.seed, threads=bench.threads)
     return _Rival(
         name,
         columns,
