@@ -6,11 +6,15 @@ import argparse
 import ast
 import json
 import re
-from collections.abc import Iterable, Mapping
-from functools import cache
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import cache, reduce
+from operator import getitem
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 from pydantic import BaseModel
@@ -29,7 +33,7 @@ from monitor.models.base import ModelInfo
 from monitor.pipeline import Pipeline
 from monitor.science.synthetic.ground import EMMA, GroundSimulator, quiet_day
 from monitor.stages.health import Health
-from monitor.types import SECOND_NS, Json, Label, Product
+from monitor.types import CLASSES, SECOND_NS, Illumination, Json, Label, Product, SampleBlock
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = Path(monitor.__file__).parent
@@ -86,7 +90,7 @@ def paths_of(body: Mapping[str, Json], nested: Iterable[str]) -> set[str]:
 
 @cache
 def products() -> tuple[Product, ...]:
-    """What the pipeline makes of four hours of two stations, the last of them with one station alone."""
+    """What the learned chain makes of four hours of two stations, the last of them with one station alone."""
     chain = [station for station in EMMA if station[0] in ("TAR", "BRZ")]
     simulator = GroundSimulator(quiet_day(BEGIN_NS, stations=chain))
     config = Config.model_validate({"pairs": ["TAR-BRZ"], "outputs": {"spectra": True}})
@@ -143,14 +147,18 @@ class TestObjects:
 
     def test_what_is_said_to_be_null_now_is_null_in_every_product(self) -> None:
         fields = [code(row[0])[0] for row in rows(section(INTERFACES, "Object `flr`")) if NULL_NOW in row[2]]
-        assert len(fields) == 8
+        assert fields == ["density_amu_cm3", "density_interval_amu_cm3"]
         for document in documents("flr"):
             for field in fields:
                 outer, _, inner = field.partition(".")
                 assert (document[outer][inner] if inner else document[outer]) is None, field
 
     def test_what_is_not_said_to_be_null_is_known_with_a_resonance(self) -> None:
-        resonant = [document for document in documents("flr") if document["label"] == "Freq"]
+        resonant = [
+            document
+            for document in documents("flr")
+            if document["label"] == document["physical"]["label"] == "Freq"
+        ]
         assert resonant, "the simulated morning shows no resonance"
         null_now = {
             code(row[0])[0] for row in rows(section(INTERFACES, "Object `flr`")) if NULL_NOW in row[2]
@@ -171,6 +179,23 @@ class TestObjects:
                 outer, _, inner = field.partition(".")
                 assert (document[outer][inner] if inner else document[outer]) is None, field
 
+    @pytest.mark.parametrize(
+        ("phrase", "path"),
+        [
+            ("ull where `physical.label` is `NoFreq`", ("physical", "label")),
+            ("ull with `probability`", ("probability",)),
+            ("ull with `mlt_h`", ("mlt_h",)),
+        ],
+    )
+    def test_what_is_null_with_another_field_is_so(self, phrase: str, path: tuple[str, ...]) -> None:
+        table = rows(section(INTERFACES, "Object `flr`"))
+        fields = [code(row[0])[0].split(".") for row in table if phrase in row[2]]
+        assert fields
+        for document in documents("flr"):
+            is_null = reduce(getitem, path, document) in (None, "NoFreq")
+            for field in fields:
+                assert (reduce(getitem, field, document) is None) == is_null, field
+
     @pytest.mark.parametrize("kind", ["flr", "spectrum", "health"])
     def test_topics_are_documented(self, kind: str) -> None:
         listed = {
@@ -183,6 +208,13 @@ class TestObjects:
     def test_labels_are_documented(self) -> None:
         (row,) = [row for row in rows(section(INTERFACES, "Object `flr`")) if row[0] == "`label`"]
         assert set(code(row[2])) == {str(label) for label in Label}
+        for document in documents("flr"):
+            for field in ("probability", "track_probability"):
+                assert document[field] is None or list(document[field]) == [str(label) for label in CLASSES]
+
+    def test_words_for_the_light_are_documented(self) -> None:
+        (row,) = [row for row in rows(section(INTERFACES, "Object `flr`")) if row[0] == "`illumination`"]
+        assert set(code(row[2])) - {"effective_time", "mlt_h"} == {str(light) for light in Illumination}
 
 
 def functions(path: str, *names: str) -> list[ast.FunctionDef]:
@@ -228,6 +260,8 @@ class TestWords:
                 words(node)
                 for node in (
                     *functions("stages/product.py", "_flags"),
+                    *functions("stages/regress.py", "_findings", "finding_of", "station_flags"),
+                    *functions("stages/track.py", "feed", "flush", "_labelled"),
                     *functions("stages/resonance.py", "_label", "_unusable"),
                     *functions("stages/window.py", "_north", "_station_window"),
                 )
@@ -239,7 +273,7 @@ class TestWords:
         documented = set(first_column(INTERFACES, "Flags"))
         flags = [set(document["flags"]) for document in documents("flr")]
         assert set().union(*flags) <= documented
-        assert all("physical_only" in some for some in flags)
+        assert not any("physical_only" in some for some in flags)
 
     def test_health_states_are_documented_in_their_order(self) -> None:
         assert first_column(INTERFACES, "Health states") == [str(state) for state in Health]
@@ -288,17 +322,39 @@ class TestMetrics:
         documented = {code(row[0])[0]: set(code(row[1])) for row in rows(section(INTERFACES, "Metrics"))}
         assert seen == documented
 
+    def test_stages_are_documented_in_their_order(self) -> None:
+        (row,) = [
+            row for row in rows(section(INTERFACES, "Metrics")) if "geospace_stage_duration_seconds" in row[0]
+        ]
+        stages: list[str] = []
+
+        @contextmanager
+        def watch(stage: str) -> Iterator[None]:
+            stages.append(stage)
+            yield
+
+        block = SampleBlock("TAR", ("H",), BEGIN_NS, 10 * SECOND_NS, np.zeros((1, 360)))
+        pipeline = Pipeline(Config.model_validate({"pairs": ["TAR-BRZ"]}), watch)
+        pipeline.feed([block, replace(block, source="BRZ")])
+        assert code(row[3]) == list(dict.fromkeys(stages))
+
 
 def body_is_resonant(product: Product) -> bool:
     return product.kind == "health" or product.body.get("label") == "Freq"
 
 
 def parsers() -> dict[str, argparse.ArgumentParser]:
-    """The parser of every command."""
-    (commands,) = [
-        action for action in cli._parser()._actions if isinstance(action, argparse._SubParsersAction)
-    ]
-    return dict(commands.choices)
+    """The parser of every command, of those in two words too (`train flr`)."""
+    return dict(_leaves("", cli._parser()))
+
+
+def _leaves(name: str, parser: argparse.ArgumentParser) -> Iterator[tuple[str, argparse.ArgumentParser]]:
+    below = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    if not below:
+        yield name, parser
+    for action in below:
+        for word, inner in action.choices.items():
+            yield from _leaves(f"{name} {word}".strip(), inner)
 
 
 class TestCommands:
