@@ -9,10 +9,18 @@ from monitor.jobs.flr.examples import joined_examples, joined_spectra
 from monitor.jobs.flr.synthetic import CaseBlock, examples, seen_spectra
 from monitor.jobs.flr.training import Material
 from monitor.models.card import DataSource
-from monitor.science.synthetic.ranges import STORMS, TEST, TRAINING
+from monitor.science.synthetic.ranges import CALIBRATION, FAINT_STORMS, STORMS, TEST, TRAINING, CaseRanges
 
-# Sequences are numbered by seeds: those of the second stream stand apart.
-_STORM_OFFSET = 10_000_000
+_NAMES: Final = {
+    TRAINING.stream: "TRAINING",
+    STORMS.stream: "STORMS",
+    FAINT_STORMS.stream: "FAINT_STORMS",
+    CALIBRATION.stream: "CALIBRATION",
+    TEST.stream: "TEST",
+}
+# Sequences are numbered by seeds: those of each stream stand apart.
+_STREAM_OFFSET = 10_000_000
+_VALIDATION_FROM = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,32 +29,40 @@ class Plan:
 
     Attributes
     ----------
-    training, storms : int
-        Cases of `TRAINING` and of `STORMS` for the boosters.
-    validation, calibration : int
+    training, storms, faint_storms : int
+        Cases of `TRAINING`, `STORMS` and `FAINT_STORMS` for the boosters.
+    validation : int
         Further cases of `TRAINING`.
+    calibration : int
+        Cases of `CALIBRATION`.
     """
 
     training: int = 9000
-    storms: int = 3500
+    storms: int = 7000
+    faint_storms: int = 4000
     validation: int = 1500
-    calibration: int = 3000
+    calibration: int = 4000
 
     def blocks(self) -> dict[str, list[CaseBlock]]:
         """The cases of every part."""
-        first, second = self.training, self.training + self.validation
+        first = _VALIDATION_FROM
         return {
             "training": [
-                CaseBlock(TRAINING, range(first)),
-                CaseBlock(STORMS, range(self.storms), _STORM_OFFSET),
+                _block(TRAINING, range(self.training)),
+                _block(STORMS, range(self.storms)),
+                _block(FAINT_STORMS, range(self.faint_storms)),
             ],
-            "validation": [CaseBlock(TRAINING, range(first, second))],
-            "calibration": [CaseBlock(TRAINING, range(second, second + self.calibration))],
+            "validation": [_block(TRAINING, range(first, first + self.validation))],
+            "calibration": [_block(CALIBRATION, range(self.calibration))],
         }
 
 
+def _block(ranges: CaseRanges, seeds: range) -> CaseBlock:
+    return CaseBlock(ranges, seeds, ranges.stream * _STREAM_OFFSET)
+
+
 BUNDLED: Final = Plan()
-QUICK: Final = Plan(training=300, storms=150, validation=120, calibration=200)
+QUICK: Final = Plan(training=300, storms=150, faint_storms=80, validation=120, calibration=250)
 """A small plan for tests and first looks: its model is no good."""
 TEST_CASES: Final = range(2400)
 
@@ -97,5 +113,5 @@ def tested_source(count: int, cases: range) -> DataSource:
 
 
 def _drawn(block: CaseBlock) -> dict[str, Any]:
-    name = {TRAINING.stream: "TRAINING", STORMS.stream: "STORMS", TEST.stream: "TEST"}[block.ranges.stream]
+    name = _NAMES[block.ranges.stream]
     return {"ranges": name, "first_seed": block.seeds.start, "last_seed": block.seeds.stop - 1}

@@ -111,7 +111,7 @@ def _blank_power(features: Float32Array, names: tuple[str, ...], seed: int) -> N
     """Make the power unknown in a share of the rows, in place."""
     power = np.array([name.startswith("power_") for name in names])
     rows = np.random.default_rng(seed).random(features.shape[0]) < _BLANKED
-    features[np.ix_(rows, power)] = np.nan
+    features[rows[:, None] & power] = np.nan
 
 
 def fit_classifier(

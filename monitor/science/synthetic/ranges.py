@@ -260,6 +260,27 @@ FAINT_STORMS: Final = replace(
 )
 """Reversed gradients whose resonances other waves and noise nearly, or wholly, hide: where a false alarm begins."""
 
+CALIBRATION: Final = replace(
+    TRAINING,
+    stream=5,
+    l_shell=Range(1.47, 6.6, log=True),
+    saturation=Range(0.12, 1.0, log=True),
+    mean_ion_mass_amu=Range(1.0, 3.5),
+    density_index=Range(0.0, 5.0),
+    trough_factor=Range(0.32, 3.2, log=True),
+    quality=Range(1.5, 9.0, log=True),
+    quality_ratio=Range(0.82, 1.22, log=True),
+    driver_slope=Range(0.7, 3.3),
+    upstream_gain=Range(1.5, 11.0),
+    packet_spread=Range(0.15, 1.0),
+    packet_s=Range(80.0, 750.0),
+    delay_s=Range(-1.1, 1.1),
+    site_gain=Range(0.75, 1.33, log=True),
+    noise_slope=Range(0.7, 2.8),
+    cultural_nT=Range(0.04, 2.8, log=True),
+)
+"""What thresholds and intervals are fitted to: half-way to `TEST`, so that they hold where the boosters extrapolate."""
+
 TEST: Final = CaseRanges(
     stream=2,
     first_year=2019,
