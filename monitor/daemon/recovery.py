@@ -146,15 +146,18 @@ class Recovery:
             yield last, list(together.values()), True
 
     def ledger(self) -> dict[str, Json]:
-        """Revisions of the stored products, for a product stage that is built again."""
+        """Revisions of the stored products, for product stages that are built again."""
+        return {"product": self._issued("flr"), "spectra": self._issued("spectrum")}
+
+    def _issued(self, kind: str) -> dict[str, Json]:
         issued: dict[str, dict[str, list[Json]]] = {}
         clocks = self._store.sources()
         for pair in self._config.pair_list:
             newest = max((clocks[code] for code in pair.stations if code in clocks), default=0)
-            for document in self._store.products("flr", pair.name, newest - self._span_ns, _EVER_NS):
+            for document in self._store.products(kind, pair.name, newest - self._span_ns, _EVER_NS):
                 ends = issued.setdefault(pair.name, {})
                 ends[str(parse_time_ns(document["time"]))] = [document["revision"], ""]
-        return {"product": {"version": 1, "issued": issued}}
+        return {"version": 1, "issued": issued}
 
     def health_ledger(self) -> dict[str, Json]:
         """What was last said of each station, for a health stage that is built again."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from monitor.decoders.native import native_payload, native_topic
 from monitor.io.metrics import Metrics
 from monitor.io.store import Store
 from monitor.science.synthetic.ground import EMMA, GroundSimulator, quiet_day
-from monitor.types import SECOND_NS, Json, Message
+from monitor.types import SECOND_NS, Json, Message, SampleBlock
 
 BEGIN_NS = 1_577_858_400 * SECOND_NS  # 2020-01-01T06:00:00Z, when the simulated waves are strong
 TURN_NS = 600 * SECOND_NS
@@ -35,17 +36,16 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 @cache
-def messages() -> tuple[tuple[Message, ...], ...]:
-    """A simulated morning of two stations, ten minutes a message."""
+def morning() -> tuple[tuple[SampleBlock, ...], ...]:
+    """A simulated morning of two stations, in turns of ten minutes."""
     chain = [station for station in EMMA if station[0] in ("TAR", "BRZ")]
     simulator = GroundSimulator(quiet_day(BEGIN_NS, stations=chain))
-    return tuple(
-        tuple(
-            Message(native_topic(block, "geospace/v1"), native_payload(block), RECEIVED_NS)
-            for block in simulator.blocks(BEGIN_NS + turn * TURN_NS, BEGIN_NS + (turn + 1) * TURN_NS)
-        )
-        for turn in range(TURNS)
-    )
+    begins = [BEGIN_NS + turn * TURN_NS for turn in range(TURNS)]
+    return tuple(tuple(simulator.blocks(begin, begin + TURN_NS)) for begin in begins)
+
+
+def message(block: SampleBlock) -> Message:
+    return Message(native_topic(block, "geospace/v1"), native_payload(block), RECEIVED_NS)
 
 
 def worker_on(store: Store, config: Config = LEARNED) -> Worker:
@@ -55,8 +55,8 @@ def worker_on(store: Store, config: Config = LEARNED) -> Worker:
 
 
 def run(worker: Worker, first: int, last: int) -> None:
-    for batch in messages()[first:last]:
-        worker.compute(worker.take(batch))
+    for blocks in morning()[first:last]:
+        worker.compute(worker.take([message(block) for block in blocks]))
         worker.commit()
     worker.commit(at_once=True)
 
@@ -87,8 +87,8 @@ def test_restart_goes_on_with_the_tracker_as_it_was(
     """The first run stores more than it computes, and dies."""
     first = worker_on(store)
     run(first, 0, committed)
-    for batch in messages()[committed:stored]:
-        first.take(batch)
+    for blocks in morning()[committed:stored]:
+        first.take([message(block) for block in blocks])
     run(worker_on(store), stored, TURNS)
     assert contents(store) == whole
 
@@ -149,6 +149,45 @@ def test_tracker_that_has_lost_what_came_before_says_nothing_again(
     run(second, 31, TURNS)
     assert {key.rpartition("/")[2] for key in contents(store)} == {"0"}
     assert len(contents(store)) == 12
+
+
+def test_spectra_that_are_built_again_go_on_with_their_revisions(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = Config.model_validate(
+        {"pairs": ["TAR-BRZ"], "windows": {**WINDOWS, "revise_s": 7200.0}, "outputs": {"spectra": True}}
+    )
+    first = worker_on(store, config)
+    run(first, 0, 14)
+    sent_otherwise(first, 1.0)
+    # The clock must go on for a window to be computed again.
+    run(first, 14, 15)
+    assert revisions(store)["2020-01-01T08:00:00Z"] == [0, 1]
+    store.commit([], {"track": "{}"})
+    second = worker_on(store, config)
+    assert BUILT_AGAIN in caplog.text
+    sent_otherwise(second, 2.0)
+    run(second, 15, 16)
+    found = revisions(store)["2020-01-01T08:00:00Z"]
+    assert len(found) == len(set(found)) == 3
+    assert "stored with other content" not in caplog.text
+
+
+def sent_otherwise(worker: Worker, shift_nT: float) -> None:
+    """Ten minutes of one station come again, a little higher."""
+    block = morning()[9][0]
+    worker.compute(worker.take([message(replace(block, values=block.values + shift_nT))]))
+    worker.commit(at_once=True)
+
+
+def revisions(store: Store) -> dict[str, list[int]]:
+    """Of the spectra, in the order in which they went out."""
+    found: dict[str, list[int]] = {}
+    for row in store.outbox(1000):
+        if row.kind == "spectrum":
+            document = json.loads(row.payload)
+            found.setdefault(document["time"], []).append(document["revision"])
+    return found
 
 
 def test_chain_is_switched_off_and_on_again(
