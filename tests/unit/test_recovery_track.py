@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from monitor.config import Config
+from monitor.daemon.recovery import Recovery
 from monitor.daemon.worker import Worker
 from monitor.decoders.native import native_payload, native_topic
 from monitor.io.metrics import Metrics
@@ -163,6 +164,10 @@ def test_spectra_that_are_built_again_go_on_with_their_revisions(
     # The clock must go on for a window to be computed again.
     run(first, 14, 15)
     assert revisions(store)["2020-01-01T08:00:00Z"] == [0, 1]
+    issued = Recovery(config, store).ledger()
+    at_eight = str(BEGIN_NS + 12 * TURN_NS)
+    assert issued["spectra"]["issued"]["TAR-BRZ"][at_eight] == [1, ""]
+    assert issued["product"]["issued"]["TAR-BRZ"][at_eight] == [1, ""]
     store.commit([], {"track": "{}"})
     second = worker_on(store, config)
     assert BUILT_AGAIN in caplog.text
