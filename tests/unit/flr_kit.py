@@ -18,7 +18,7 @@ from monitor.types import FloatArray, RealArray, ResonanceEvidence
 
 LENGTH_S: Final = 7200.0
 FREQUENCY_HZ: Final[FloatArray] = SpectrumParameters().bins(LENGTH_S) / LENGTH_S
-SMALL: Final = Plan(training=40, storms=30, validation=20, calibration=50)
+SMALL: Final = Plan(training=40, storms=22, faint_storms=8, validation=20, calibration=50)
 TINY: Final = Recipe(tries=1, threads=1)
 
 

@@ -81,9 +81,9 @@ def said(judged: Judged, tiny: Trained) -> Outcomes:
 
 class TestPlan:
     @given(
-        sizes=st.tuples(*[st.integers(0, 20_000)] * 4),
+        sizes=st.tuples(*[st.integers(0, 20_000)] * len(fields(Plan))),
     )
-    def test_no_case_is_in_two_parts(self, sizes: tuple[int, int, int, int]) -> None:
+    def test_no_case_is_in_two_parts(self, sizes: tuple[int, ...]) -> None:
         parts = Plan(*sizes).blocks()
         seeds = [(block.ranges.stream, block.seeds) for blocks in parts.values() for block in blocks]
         numbers = [
@@ -112,7 +112,8 @@ class TestPlan:
             tiny_material.calibration.data.sequence,
         ]
         every = np.concatenate([np.unique(part) for part in parts])
-        assert every.size == np.unique(every).size == sum((40, 30, 20, 50))
+        assert every.size == np.unique(every).size
+        assert every.size == sum(getattr(SMALL, each.name) for each in fields(SMALL))
 
     def test_card_tells_count_and_seeds_of_every_part(self, tiny_material: Material) -> None:
         told = {source.split: source for source in sources(SMALL, tiny_material)}
@@ -120,9 +121,13 @@ class TestPlan:
         assert told["calibration"].count == len(tiny_material.calibration)
         assert told["training"].drawn["cases"] == [
             {"ranges": "TRAINING", "first_seed": 0, "last_seed": 39},
-            {"ranges": "STORMS", "first_seed": 0, "last_seed": 29},
+            {"ranges": "STORMS", "first_seed": 0, "last_seed": 21},
+            {"ranges": "FAINT_STORMS", "first_seed": 0, "last_seed": 7},
         ]
-        assert told["calibration"].drawn["cases"][0]["first_seed"] == 60
+        [validation] = told["validation"].drawn["cases"]
+        assert validation["ranges"] == "TRAINING"
+        assert validation["first_seed"] > 39
+        assert told["calibration"].drawn["cases"][0]["ranges"] == "CALIBRATION"
         tested = bundled.tested_source(90, range(10))
         assert (tested.split, tested.count) == ("test", 90)
         assert tested.drawn["cases"] == [{"ranges": "TEST", "first_seed": 0, "last_seed": 9}]
