@@ -44,7 +44,8 @@ from monitor.science.tracker import pooled
 from monitor.types import GainProfile, IntArray, ResonanceEvidence
 
 NOFREQ, FREQ, PBL = range(3)
-BLOCKS = (CaseBlock(TRAINING, range(500, 503)), CaseBlock(STORMS, range(500, 503), 1000))
+# Cases of 1 s and of 10 s take turns: their batches do not come in the order of the cases.
+BLOCKS = (CaseBlock(TRAINING, range(506, 509)), CaseBlock(STORMS, range(508, 511), 1000))
 
 
 def same(one: object, other: object) -> None:
@@ -142,7 +143,8 @@ class TestSpectraAndExamples:
     def test_windows_are_in_the_order_of_cases_and_time(self, seen: SeenSpectra) -> None:
         order = np.lexsort((seen.data.end_ns, seen.data.sequence))
         assert np.array_equal(order, np.arange(len(seen)))
-        assert np.unique(seen.data.sequence).tolist() == [500, 501, 502, 1500, 1501, 1502]
+        assert np.unique(seen.data.sequence).tolist() == [506, 507, 508, 1508, 1509, 1510]
+        assert np.unique(seen.data.step_s).tolist() == [1.0, 10.0]
 
     def test_frequency_is_that_of_windows_with_a_resonance(self, tiny_material: Material) -> None:
         data = tiny_material.calibration.data
