@@ -36,7 +36,9 @@ from scipy import signal
 from monitor.science.conditioning import ConditioningParameters, condition
 from monitor.science.resonance import ResonanceParameters, estimate
 from monitor.science.spectra import SpectrumParameters, cross_spectra, station_spectra
+from monitor.stages.place import Places
 from monitor.stages.product import ProductStage
+from monitor.stages.regress import PhysicalStage
 from monitor.stages.resonance import ResonanceStage
 from monitor.stages.spectrum import SpectrumStage, l_shells
 from monitor.types import SECOND_NS, ComplexArray, FloatArray, Pair, RealArray, SpectrumBatch, WindowBatch
@@ -273,12 +275,14 @@ class Burst:
     def __init__(self, window: WindowBatch) -> None:
         self._window = window
         self._spectrum, self._resonance = stage(), ResonanceStage(ResonanceParameters())
+        self._found = PhysicalStage(Places({}, window.pairs))
         self._product = ProductStage(CADENCE_NS, LATENESS_NS, 4 * CADENCE_NS)
 
     def __call__(self) -> int:
         """Compute the next half hour; return the bytes that would go out."""
         self._window = replace(self._window, end_ns=self._window.end_ns + CADENCE_NS)
-        products = self._product.feed(self._resonance.feed(self._spectrum.feed([self._window])))
+        estimates = self._resonance.feed(self._spectrum.feed([self._window]))
+        products = self._product.feed(self._found.feed(estimates))
         return sum(len(product.encode(self._window.end_ns)) for product in products)
 
 

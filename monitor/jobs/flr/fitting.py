@@ -103,15 +103,15 @@ def classifier_table(
     target = np.where(label == 2, 0, label) if mode == "binary" else label
     features = examples.features[rows][:, columns(schema)]
     if blank_seed is not None:
-        _blank_power(features, schema.names, blank_seed)
+        blank_power(features, schema.names, blank_seed)
     return Table(features, target.astype(np.float64), weight)
 
 
-def _blank_power(features: Float32Array, names: tuple[str, ...], seed: int) -> None:
+def blank_power(features: Float32Array, names: tuple[str, ...], seed: int) -> None:
     """Make the power unknown in a share of the rows, in place."""
     power = np.array([name.startswith("power_") for name in names])
     rows = np.random.default_rng(seed).random(features.shape[0]) < _BLANKED
-    features[rows[:, None] & power] = np.nan
+    features[np.logical_and.outer(rows, power)] = np.nan
 
 
 def fit_classifier(
@@ -171,7 +171,7 @@ def fit_chooser(
         features, error = _candidates(examples, None)
         right = (np.abs(error) < _CHOSEN_REACH).astype(np.float64)
         tables.append(Table(features, right, np.ones(right.size)))
-    _blank_power(tables[0].features, CANDIDATE_NAMES, seed)
+    blank_power(tables[0].features, CANDIDATE_NAMES, seed)
     return _fit(objective, tables[0], tables[1], hyper, seed=seed, threads=threads)
 
 
@@ -189,7 +189,7 @@ def fit_corrector(
     for examples in (training, validation):
         features, error = _candidates(examples, CORRECTED_REACH)
         tables.append(Table(features, -error, np.ones(error.size)))
-    _blank_power(tables[0].features, CANDIDATE_NAMES, seed)
+    blank_power(tables[0].features, CANDIDATE_NAMES, seed)
     return _fit(objective, tables[0], tables[1], hyper, seed=seed, threads=threads)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -18,8 +18,9 @@ from monitor.jobs.flr.ablation import NOTES as ABLATION_NOTES
 from monitor.jobs.flr.ablation import ablation
 from monitor.jobs.flr.archive import label_archive
 from monitor.jobs.flr.chain import Judged, final_classes, joined, judge, outcomes, track
-from monitor.jobs.flr.dataset import LabelledSpectra, Outcomes, joined_data
+from monitor.jobs.flr.dataset import LabelledSpectra, Outcomes, StringArray, joined_data
 from monitor.jobs.flr.examples import SeenSpectra, examples_of, see
+from monitor.jobs.flr.measures import Measures
 from monitor.jobs.flr.report import Ablation, Thresholds, evaluated, summary_lines, write_report
 from monitor.jobs.flr.splits import split_by_time
 from monitor.jobs.flr.synthetic import CaseBlock, seen_spectra
@@ -41,6 +42,8 @@ from monitor.science.resonance import ResonanceParameters
 from monitor.science.skill import without_pbl
 from monitor.science.synthetic.ranges import TEST
 from monitor.science.thresholds import score_curves
+from monitor.stages.place import Places
+from monitor.types import SECOND_NS, Json
 
 SHARES: Final = (0.55, 0.1, 0.15, 0.2)
 """Of labelled windows in the order of time: training, validation, calibration, test."""
@@ -91,7 +94,8 @@ class Sources:
         if self.archives:
             if self.config is None:
                 raise MonitorError("archives need their pairs: give -c config.yaml or --pair")
-            parts.append(label_archive(self.archives, self.config, progress=progress))
+            labelled = label_archive(self.archives, self.config, progress=progress)
+            parts.append(replace(labelled, illumination=_light(labelled, self.config)))
         offset = 0
         numbered = []
         for part in parts:
@@ -99,6 +103,19 @@ class Sources:
             offset += int(part.sequence.max(initial=0)) + 1
         whole = joined_data(numbered)
         return replace(whole, source="; ".join(part.source for part in parts))
+
+
+def _light(data: LabelledSpectra, config: Config) -> StringArray:
+    """Day, penumbra or night of every window's centre; empty where a station's position is unknown."""
+    pairs = config.pair_list
+    places, row = Places(config.station_table(), pairs), {pair.name: row for row, pair in enumerate(pairs)}
+    half_ns = round(config.windows.length_s * SECOND_NS) // 2
+    found = {end_ns: places.at(pairs, end_ns - half_ns).illumination for end_ns in set(data.end_ns.tolist())}
+    lights = (
+        found[end_ns][row[name]]
+        for name, end_ns in zip(data.pair.tolist(), data.end_ns.tolist(), strict=True)
+    )
+    return np.array([light or "" for light in lights], dtype="U8")
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +192,7 @@ def train_flr(
         files=file_digests(made.contents),
         hyper_parameters=made.hyper_parameters,
         search=made.search,
-        metrics=one.measures.to_json(),
+        metrics=card_metrics(one.measures),
         tolerance={"any share of the metrics": _TOLERANCE},
         limits=_LIMITS,
         libraries={name: version(name) for name in ("numpy", "scipy", _xgboost())}
@@ -234,7 +251,7 @@ def retune_flr(
         created=created,
         data=(*(item for item in opened.card.data if item.split != "test"), new, test),
         files=file_digests(contents),
-        metrics=one.measures.to_json(),
+        metrics=card_metrics(one.measures),
     )
     write_model(folder, card, contents)
     write_report(
@@ -246,6 +263,23 @@ def retune_flr(
     for line in summary_lines(one.measures):
         told(line)
     return card
+
+
+def card_metrics(measures: Measures) -> dict[str, Json]:
+    """What the card keeps of the measures: decisions, published readings and calibration; the rest is in the report."""
+    whole = measures.to_json()
+    return {name: _figures(whole[name]) for name in ("final", "stage_one", "published", "calibration")}
+
+
+def _figures(measured: Mapping[str, Json]) -> dict[str, Json]:
+    """The numbers, without counts that others imply; an estimate is its value with the ends of its interval."""
+    kept: dict[str, Json] = {}
+    for name, value in measured.items():
+        if isinstance(value, Mapping):
+            kept[name] = _figures(value)
+        elif name not in ("hits", "count") and (value is None or isinstance(value, int | float)):
+            kept[name] = value if value is None else round(float(value), 6)
+    return kept
 
 
 def chain_outcomes(judged: Judged, model: FlrModel, name: str) -> Outcomes:
