@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Final, Literal, Protocol
@@ -30,7 +30,7 @@ from monitor.science.novelty import Novelty
 from monitor.science.skill import normalised
 from monitor.science.thresholds import decide
 from monitor.science.tracker_parameters import TrackerParameters
-from monitor.types import BoolArray, Float32Array, FloatArray, IntArray, Json
+from monitor.types import BoolArray, Float32Array, FloatArray, IntArray, Json, ResonanceEvidence
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +50,9 @@ CORRECTED_REACH: Final = 0.3
 """Distance in ln f of a candidate from the chosen one within which it is corrected too …"""
 MERGED_REACH: Final = 0.15
 """… and of the corrected one within which it has a say in the reading."""
+
+PHYSICAL_SHARE: Final = 1.0 / 3.0
+"""How far a reading goes to the physical estimate of the same resonance."""
 
 Mode = Literal["multiclass", "binary"]
 
@@ -337,7 +340,10 @@ class FlrModel:
     def choose(self, spectra: PairSpectra, scaled: ScaledSpectra, *, turned: bool) -> Chosen:
         """The readings of spectra in one orientation, without intervals."""
         candidates = frequency_candidates(spectra, scaled, turned=turned)
-        return choose(candidates, self._chooser, self._corrector)
+        chosen = choose(candidates, self._chooser, self._corrector)
+        return replace(
+            chosen, frequency_Hz=_towards_physics(chosen.frequency_Hz, spectra.seen, turned=turned)
+        )
 
     def difficulty(self, features: Float32Array) -> FloatArray:
         """Expected error of ln f of chosen readings (`Chosen.features`), shape (n,)."""
@@ -361,6 +367,18 @@ class FlrModel:
         readings.frequency_Hz[rows, side], readings.score[rows, side] = frequency, chosen.score[found]
         readings.low_Hz[rows, side], readings.high_Hz[rows, side] = low, high
         readings.difficulty[rows, side] = difficulty
+
+
+def _towards_physics(frequency_Hz: FloatArray, seen: ResonanceEvidence, *, turned: bool) -> FloatArray:
+    """The readings, part of the way to the physical estimate where that accepts the same resonance.
+
+    On simulated pairs this costs nothing. On real ones it is a hold where the simulation is wrong, for the physical
+    estimate has learnt nothing from it.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        apart = np.log(seen.frequency_Hz / frequency_Hz)
+    same = seen.accepted & (seen.reversed == turned) & (np.abs(apart) < MERGED_REACH)
+    return np.where(same, frequency_Hz * np.exp(PHYSICAL_SHARE * np.where(same, apart, 0.0)), frequency_Hz)
 
 
 def load_flr(choice: str, settings: SpectralSettings) -> FlrModel | None:
