@@ -115,7 +115,7 @@ class TestLinks:
                 assert f"\n## {heading}\n" in text, path.name
 
     def test_pictures_are_shown_and_small(self) -> None:
-        pictures = set((ROOT / "docs" / "pictures").glob("*.png"))
+        pictures = {*(ROOT / "docs" / "pictures").glob("*.png"), *(ROOT / "docs" / "reports").rglob("*.png")}
         shown = {
             (page.parent / target).resolve()
             for page in PAGES

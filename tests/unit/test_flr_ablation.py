@@ -40,7 +40,7 @@ GRID: FloatArray = np.arange(64, dtype=np.float64) * 0.05 - 1.425
 LEARNED = [name for name, _ in LADDER]
 ORDER = [OURS, UNTRACKED, CAPPED, *LEARNED, LOGISTIC, PEAK_RULE, PHYSICS]
 RULE = PeakRule(np.deg2rad(30.0), 0.6)
-CASES = Plan(training=20, storms=24, validation=12, calibration=30)
+CASES = Plan(training=20, storms=24, faint_storms=4, validation=12, calibration=30)
 
 
 def bell(at: float, height_rad: float, width: float = 0.15) -> FloatArray:

@@ -308,11 +308,10 @@ class TestStageOne:
     @pytest.mark.parametrize(
         "values",
         [
-            {"cross_phase_rad": 0.0, "amplitude_ratio": 1.0, "coherence": 1.0, "log_power": 0.0},
             {"cross_phase_rad": np.pi, "amplitude_ratio": np.inf, "coherence": 1.0, "log_power": 88.0},
             {},
         ],
-        ids=["constant", "saturated", "nan"],
+        ids=["saturated", "nan"],
     )
     def test_rubbish_is_novel_and_nothing_is_read(self, tiny: Trained, values: dict[str, float]) -> None:
         rubbish = blank(2, **values)
@@ -320,6 +319,14 @@ class TestStageOne:
         assert told.novel.all()
         assert not tiny.model.likely(told).any()
         assert np.isfinite(told.probability).all()
+
+    def test_two_equal_records_show_no_resonance(self, tiny: Trained) -> None:
+        equal = blank(2, cross_phase_rad=0.0, amplitude_ratio=1.0, coherence=1.0, log_power=0.0)
+        assert (tiny.model.classify(equal, scale(equal)).stage_one == 0).all()
+
+    def test_spectra_without_power_are_known_territory(self, tiny: Trained, spectra: PairSpectra) -> None:
+        poor = replace(spectra, log_power=None)
+        assert tiny.model.classify(poor, scale(poor)).novel.mean() < 0.05
 
     def test_likely_readings_are_those_above_the_limit_or_called(self, tiny: Trained) -> None:
         told = Classified(

@@ -16,7 +16,7 @@ COLOUR: Final = {Label.NO_FREQ: "#D55E00", Label.FREQ: "#0072B2", Label.PBL: "#0
 MARK: Final = {Label.NO_FREQ: "s", Label.FREQ: "o", Label.PBL: "^"}
 ORANGE, SKY, GREY, INK = "#E69F00", "#56B4E9", "#8C8C8C", "#222222"
 BOUND: Final = {"color": INK, "linewidth": 1.0, "linestyle": (0, (5, 3))}
-_DOTS_PER_INCH: Final = 110
+_DOTS_PER_INCH: Final = 96
 
 
 def panels(rows: int, columns: int, size_in: tuple[float, float], **options: Any) -> tuple[Figure, Any]:

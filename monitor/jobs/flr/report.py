@@ -136,7 +136,12 @@ def write_report(
     if ablation is not None and ablation.rows:
         title = titled(ablation.data, ablation.synthetic)
         page.text(f"## What each part is worth: {title}", ablation_table(ablation.rows))
-        page.figure(ablation_figure(ablation.rows, title), "ablation", "What each part is worth")
+        page.figure(
+            ablation_figure(ablation.rows, title),
+            "ablation",
+            "What each part is worth",
+            synthetic=ablation.synthetic,
+        )
     for one, name in zip(sets, names, strict=True):
         _set_section(page, one, name)
     (folder / "measures.json").write_text(_document(sets, ablation), encoding="utf-8")
@@ -162,9 +167,10 @@ class _Page:
     def text(self, *paragraphs: str) -> None:
         self.parts += paragraphs
 
-    def figure(self, figure: Figure, name: str, caption: str) -> None:
+    def figure(self, figure: Figure, name: str, caption: str, *, synthetic: bool) -> None:
         path = save(figure, self.folder / f"{name}.png")
-        self.parts.append(f"![{caption}]({path.name})")
+        told = f"Synthetic: {caption[0].lower()}{caption[1:]}" if synthetic else caption
+        self.parts += [f"![{caption}]({path.name})", f"*{told}.*"]
 
     def write(self) -> Path:
         path = self.folder / "report.md"
@@ -195,10 +201,17 @@ def _threshold_section(page: _Page, thresholds: Thresholds) -> None:
     title = titled(thresholds.data, thresholds.synthetic)
     page.text(f"## The moving threshold: {title}")
     if thresholds.curves is not None:
-        page.figure(curves_figure(thresholds.curves, title), "threshold-curves", "Scores against the weight")
+        page.figure(
+            curves_figure(thresholds.curves, title),
+            "threshold-curves",
+            "Scores against the weight",
+            synthetic=thresholds.synthetic,
+        )
     if thresholds.search is not None:
         figure = simplex_figure(thresholds.search, title, thresholds.score)
-        page.figure(figure, "threshold-map", "Score over the weights of three classes")
+        page.figure(
+            figure, "threshold-map", "Score over the weights of three classes", synthetic=thresholds.synthetic
+        )
 
 
 def _set_section(page: _Page, one: Evaluated, name: str) -> None:
@@ -210,21 +223,28 @@ def _set_section(page: _Page, one: Evaluated, name: str) -> None:
         "### Calls",
         confusion_table(measures),
     )
-    page.figure(confusion_figure(measures, title), f"{name}-confusion", "Confusion matrices")
+    page.figure(
+        confusion_figure(measures, title), f"{name}-confusion", "Confusion matrices", synthetic=one.synthetic
+    )
     page.text(share_table(measures))
     page.text("### Frequencies", reading_table(measures))
-    page.figure(error_figure(measures, title), f"{name}-errors", "Errors and coverage by L")
+    page.figure(
+        error_figure(measures, title), f"{name}-errors", "Errors and coverage by L", synthetic=one.synthetic
+    )
     page.text("### Probabilities")
     diagram = reliability_figure(one.outcomes, title)
     if diagram is None:
         page.text("This chain gives no probabilities.")
     else:
-        page.figure(diagram, f"{name}-reliability", "Reliability")
+        page.figure(diagram, f"{name}-reliability", "Reliability", synthetic=one.synthetic)
     sequences = telling_sequences(one.outcomes)
     if sequences:
         page.text("### Some sequences", "Chosen by what happens in them, not by how well the chain does.")
         page.figure(
-            trace_figure(one.outcomes, sequences, title), f"{name}-trace", "Calls and frequencies in time"
+            trace_figure(one.outcomes, sequences, title),
+            f"{name}-trace",
+            "Calls and frequencies in time",
+            synthetic=one.synthetic,
         )
     page.text("### Beside the physical estimate", *rivals_section(measures, one.rivals))
     page.text("### Not scored", *apart_table(measures))
