@@ -19,25 +19,21 @@ from monitor.errors import ModelError
 from monitor.jobs.flr.examples import judgeable
 from monitor.jobs.flr.training import Material, Trained, train
 from monitor.models.base import DataSource, ModelCard, bundled, file_digests, pack_arrays, write_model
+from monitor.models.choosing import CORRECTED_REACH, DIFFICULTY_FEATURES, MERGED_REACH, Chosen, choose
 from monitor.models.flr import (
     CHOOSER,
     CLASSIFIER,
-    CORRECTED_REACH,
     CORRECTOR,
     DIFFICULTY,
-    DIFFICULTY_FEATURES,
     LIKELY,
-    MERGED_REACH,
     NOVELTY,
     PARAMETERS,
-    Chosen,
     Classified,
     FlrModel,
     FlrParameters,
     Readings,
     SpectralSettings,
     booster_shapes,
-    choose,
     load_flr,
     schema_record,
 )

@@ -24,7 +24,8 @@ from monitor.jobs.flr.training import (
     Recipe,
     Told,
 )
-from monitor.models.flr import FlrModel, Mode, Scorer
+from monitor.models.choosing import Scorer
+from monitor.models.flr import FlrModel, Mode
 from monitor.models.xgb import load_booster, save_booster
 from monitor.science.calibration import fit_calibration
 from monitor.science.features import GROUPS, FeatureSchema

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from monitor.jobs.flr.examples import SCHEMA, Examples
-from monitor.models.flr import CORRECTED_REACH, Chosen, Mode, choose
+from monitor.models.choosing import CORRECTED_REACH, Chosen, choose
+from monitor.models.flr import Mode
 from monitor.models.xgb import Booster, import_xgboost
 from monitor.science.candidates import NAMES as CANDIDATE_NAMES
 from monitor.science.candidates import FrequencyCandidates

@@ -13,12 +13,12 @@ from monitor.jobs.flr import fitting
 from monitor.jobs.flr.chain import CADENCE_NS, Judged, joined, judge, track
 from monitor.jobs.flr.examples import Examples, SeenSpectra, examples_of, judgeable
 from monitor.models.base import pack_arrays
+from monitor.models.choosing import DIFFICULTY_FEATURES
 from monitor.models.flr import (
     CHOOSER,
     CLASSIFIER,
     CORRECTOR,
     DIFFICULTY,
-    DIFFICULTY_FEATURES,
     NOVELTY,
     PARAMETERS,
     Classified,
