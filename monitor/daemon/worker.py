@@ -155,8 +155,8 @@ class Worker:
             self._keep(self._fed(items))
             return
         ground = [block for block in items if block.domain is Domain.GROUND]
-        if ground:
-            self._keep(self._fed(ground))
+        for part in self._bounded(ground):
+            self._keep(self._fed(part))
         self._fed_row = self._stored_row
 
     def commit(self, *, at_once: bool = False) -> bool:
@@ -195,6 +195,21 @@ class Worker:
     def _keep(self, products: Sequence[Product]) -> None:
         published = self._wall_ns()
         self._uncommitted.extend((product, product.encode(published)) for product in products)
+
+    def _bounded(self, blocks: Sequence[SampleBlock]) -> Iterator[Sequence[SampleBlock]]:
+        """Blocks as they came, or cut where one burst spans more time than the windows can reach back.
+
+        A replay at full speed may bring hours at once: fed whole, the clock would leave windows behind.
+        """
+        if not blocks:
+            return
+        windows = self._config.windows
+        reach_ns = round(max(windows.revise_s, windows.lateness_s, 2.0) * SECOND_NS / 2)
+        span_ns = max(block.end_ns for block in blocks) - min(block.t0_ns for block in blocks)
+        if span_ns <= reach_ns:
+            yield blocks
+        else:
+            yield from pieces(blocks, reach_ns)
 
     def _fed(self, items: Sequence[SampleBlock] | Tick) -> list[Product]:
         try:
