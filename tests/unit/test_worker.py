@@ -75,6 +75,17 @@ def test_products_come_with_the_window_and_are_read_back(store: Store) -> None:
     assert reading.source_clocks == {"TAR": T0_NS + 11 * MINUTE_NS, "BRZ": T0_NS + 11 * MINUTE_NS}
 
 
+def test_burst_of_more_hours_than_windows_reach_back_leaves_no_window_behind(store: Store) -> None:
+    # Three hours at once, where windows are revised for one.
+    worker = worker_on(store)
+    assert run(worker, messages(0, 2))
+    assert run(worker, messages(2, 178))
+    ends = {row.split("/")[2] for row in ids(store)}
+    assert len(ends) == 36
+    assert min(ends) == "2017-09-07T08:05:00Z"
+    assert max(ends) == "2017-09-07T11:00:00Z"
+
+
 def test_samples_that_could_not_be_stored_are_kept_and_counted_once(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
