@@ -37,10 +37,11 @@ def iso_time(time_ns: int) -> str:
 
 
 class Domain(StrEnum):
-    """Which side of the monitor a source belongs to."""
+    """Which side of the monitor a source belongs to; an index (Kp) is no side, but something to hold against both."""
 
     GROUND = "ground"
     CRAFT = "craft"
+    INDEX = "index"
 
 
 class Label(StrEnum):
@@ -292,6 +293,36 @@ CLASSES = (Label.NO_FREQ, Label.FREQ, Label.PBL)
 """The classes in the order of every array of probabilities; a class index is a place in here."""
 
 
+class LineEnds(StrEnum):
+    """What holds the two ends of a field line: the electric field of a standing wave is 0 where one is fixed."""
+
+    FIXED = "fixed-fixed"
+    MIXED = "fixed-free"
+    FREE = "free-free"
+
+
+@dataclass(frozen=True, slots=True)
+class MassDensity:
+    """Equatorial plasma mass density (amu cm⁻³) that one reading of a resonance gives, with its interval.
+
+    Attributes
+    ----------
+    density_amu_cm3, low_amu_cm3, high_amu_cm3 : float
+    density_index : float
+        m of ρ = ρ_eq (r_eq / r)^m along the line.
+    harmonic : int
+        For which mode the frequency is taken: 1 the fundamental.
+    ends : LineEnds
+    """
+
+    density_amu_cm3: float
+    low_amu_cm3: float
+    high_amu_cm3: float
+    density_index: float
+    harmonic: int
+    ends: LineEnds
+
+
 class Illumination(StrEnum):
     """Which ends of a field line are sunlit at 110 km: both, one, or none."""
 
@@ -348,7 +379,11 @@ class Finding:
     track_probability : tuple of float or None
         The tracker's posterior, in the order of `CLASSES`.
     flags : frozenset of str
-        Why there is no resonance, what was done to the samples, what the tracker changed.
+        Why there is no resonance or no density, what was done to the samples, what the tracker changed.
+    density : MassDensity or None
+        The one that is stated.
+    alternatives : tuple of MassDensity
+        Other readings of the same frequency that cannot be ruled out.
     """
 
     pair: Pair
@@ -365,6 +400,8 @@ class Finding:
     label: Label
     track_probability: tuple[float, float, float] | None = None
     flags: frozenset[str] = frozenset()
+    density: MassDensity | None = None
+    alternatives: tuple[MassDensity, ...] = ()
 
     @property
     def reading(self) -> Reading | None:
@@ -375,10 +412,88 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
+class Chain:
+    """Pairs along a meridian that share a profile and a plasmapause, the outermost first."""
+
+    name: str
+    pairs: tuple[Pair, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PlasmapauseEstimate:
+    """Where the plasmapause is, and on which side of it each pair of its chain stands.
+
+    Attributes
+    ----------
+    l_shell, low, high : float or None
+        L_pp with its interval; None where the chain cannot see it.
+    confidence : float
+        Probability that L_pp lies within the interval; 0 where none is stated.
+    inside : tuple of float
+        For each pair, the probability that it is inside the plasmasphere (L_pp above the pair's L).
+    reason : str or None
+        Why nothing is stated: `no_data`, `beyond_chain`, `uncertain`.
+    by_label, by_gradient : float or None
+        L from the pairs labelled PBL alone, and from the steepest drop between neighbours alone: for comparison.
+    """
+
+    l_shell: float | None
+    low: float | None
+    high: float | None
+    confidence: float
+    inside: tuple[float, ...]
+    reason: str | None
+    by_label: float | None = None
+    by_gradient: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PowerLaw:
+    """ρ = density_at_l4 (L / 4)^−exponent (amu cm⁻³), fitted robustly, with the interval of the exponent."""
+
+    density_at_l4_amu_cm3: float
+    exponent: float
+    exponent_low: float
+    exponent_high: float
+    pairs: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChainState:
+    """All that is known of a chain in one window.
+
+    Attributes
+    ----------
+    chain : Chain
+    end_ns, length_ns : int
+        Of the window.
+    findings : tuple of Finding or None
+        One for each pair of the chain; None where it has none for this window.
+    used : tuple of bool
+        Whose density or label the plasmapause rests on.
+    plasmapause : PlasmapauseEstimate
+    fit : PowerLaw or None
+        Through the densities that are used; None where there are too few.
+    kp_maximum_12h, kp_maximum_24h : float or None
+        Largest Kp of the hours before, where Kp is known.
+    """
+
+    chain: Chain
+    end_ns: int
+    length_ns: int
+    findings: tuple[Finding | None, ...]
+    used: tuple[bool, ...]
+    plasmapause: PlasmapauseEstimate
+    fit: PowerLaw | None
+    kp_maximum_12h: float | None = None
+    kp_maximum_24h: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Product:
     """One object for the outside: what is published, stored and shown.
 
-    `body` is complete but for `published`, which whoever sends it adds once (`encode`).
+    `body` is complete but for the moment of publishing, which whoever sends it adds once (`encode`).
     """
 
     kind: str
@@ -395,9 +510,16 @@ class Product:
         return f"{self.kind}/{self.subject}" if self.subject else self.kind
 
     def encode(self, published_ns: int) -> bytes:
-        """The JSON bytes that go out: `body` with `published` and, where the product has one, `valid_until`."""
+        """The JSON bytes that go out: `body` with `published` and, where the product has one, `valid_until`.
+
+        An event is a notification in the form of the WMO: there the moment is `properties.pubtime`.
+        """
         document = dict(self.body)
-        document["published"] = iso_time(published_ns // 1_000_000 * 1_000_000)
+        published = iso_time(published_ns // 1_000_000 * 1_000_000)
+        if self.kind == "event" and document:
+            document["properties"] = {"pubtime": published, **document["properties"]}
+        else:
+            document["published"] = published
         if self.valid_until_ns is not None:
             document["valid_until"] = iso_time(self.valid_until_ns)
         return json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()

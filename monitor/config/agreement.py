@@ -37,6 +37,11 @@ def agreement_faults(
     _Pairs(document, known_stations(values.get("stations", {})), allow_unknown_stations).check(pairs)
     for name, chain in values.get("chains", {}).items():
         _check_chain(document, chain, paths[f"chains.{name}"])
+        if name.upper() in {pair.name for pair, _ in pairs}:
+            message = (
+                f"chain {name} has the name of a pair: their events could not be told apart; choose another"
+            )
+            _add(document, ("chains", name), message)
     _check_craft(document, values.get("craft", ()), paths.get("craft", ()))
     _check_something_to_do(document)
     _check_inputs(document, values, paths.get("inputs"))

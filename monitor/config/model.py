@@ -15,6 +15,8 @@ from monitor.config.schema import (
     Conditioning,
     CraftId,
     CraftWindows,
+    Density,
+    Events,
     Http,
     ImagmqttOptions,
     Input,
@@ -23,6 +25,7 @@ from monitor.config.schema import (
     Models,
     Outputs,
     PairText,
+    Plasmapause,
     Resonance,
     Section,
     Spectra,
@@ -40,7 +43,7 @@ from monitor.stations import (
     l_shell_of_pair,
     load_station_table,
 )
-from monitor.types import Pair
+from monitor.types import Chain, Pair
 
 SAME_SITE_DEG = 0.1
 """A position that differs by less from the shipped one is the same site, written with fewer digits."""
@@ -120,6 +123,9 @@ class Config(BaseModel):
     spectra: Spectra = Spectra()
     resonance: Resonance = Resonance()
     models: Models = Models()
+    density: Density = Density()
+    plasmapause: Plasmapause = Plasmapause()
+    events: Events = Events()
     outputs: Outputs = Outputs()
     store: Store = Store()
     http: Http = Http()
@@ -140,6 +146,17 @@ class Config(BaseModel):
         """The pairs in their order, each with its own L, else the mean of its stations' L, else None."""
         table = self.station_table()
         return tuple(_with_l_shell(parse_pair(text), table) for text in self.pairs)
+
+    @cached_property
+    def chain_list(self) -> tuple[Chain, ...]:
+        """The chains in their order, each with those of its pairs whose L is known, the outermost first."""
+        known = {pair.name: pair for pair in self.pair_list if pair.l_shell is not None}
+        chains = []
+        for name, texts in self.chains.items():
+            names = (parse_pair(text).name for text in texts)
+            pairs = [known[one] for one in names if one in known]
+            chains.append(Chain(name, tuple(sorted(pairs, key=lambda pair: -(pair.l_shell or 0.0)))))
+        return tuple(chains)
 
 
 def known_stations(entries: dict[str, StationEntry]) -> dict[str, Station]:

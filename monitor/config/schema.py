@@ -251,6 +251,32 @@ class Models(Section):
     """`auto`, `physical`, or the folder of a model."""
 
 
+class Density(Section):
+    """How frequencies become mass densities."""
+
+    field: Literal["dipole", "igrf", "t89"] = "dipole"
+    kp: Annotated[float, Field(ge=0, le=9)] | None = None
+    ionosphere_km: Annotated[float, Field(ge=0, le=1000)] = 110.0
+    night: bool = False
+    """Whether ends are taken as fixed in penumbra and at night too."""
+
+
+class Plasmapause(Section):
+    """When a position of the plasmapause is stated."""
+
+    level: Annotated[float, Field(ge=0.5, le=0.99)] = 0.9
+    widest_l: Annotated[float, Field(gt=0, le=5)] = 1.2
+
+
+class Events(Section):
+    """When a change is an event."""
+
+    confirm: Annotated[float, Field(gt=0.5, lt=1)] = 0.9
+    minimum_windows: Annotated[int, Field(ge=1, le=48)] = 2
+    refractory_h: Annotated[float, Field(ge=0, le=168)] = 2.0
+    merge_h: Annotated[float, Field(ge=0, le=168)] = 24.0
+
+
 class Outputs(Section):
     """Where products are published. The quality of service is 1 and not configurable."""
 
