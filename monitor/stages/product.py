@@ -12,6 +12,7 @@ from monitor.types import (
     Finding,
     Json,
     Label,
+    MassDensity,
     PhysicalReading,
     Product,
     Reading,
@@ -114,11 +115,11 @@ def _content(finding: Finding, model: str | None) -> dict[str, Json]:
             "timing_offset_s": number(physical.timing_offset_s),
             "timing_sigma_s": number(physical.timing_sigma_s),
         },
-        # The model is trained to read the fundamental; the physical estimate cannot tell.
-        "harmonic": 1 if learned and reading is not None else None,
-        "density_amu_cm3": None,
-        "density_interval_amu_cm3": None,
-        "density_alternatives": [],
+        "harmonic": _harmonic(finding, learned=learned),
+        **_density(finding.density),
+        "density_alternatives": [
+            {"harmonic": one.harmonic, "ends": str(one.ends), **_density(one)} for one in finding.alternatives
+        ],
         "l_shell": finding.pair.l_shell,
         "mlt_h": None if finding.mlt_h is None else number(finding.mlt_h),
         "illumination": None if finding.illumination is None else str(finding.illumination),
@@ -128,6 +129,27 @@ def _content(finding: Finding, model: str | None) -> dict[str, Json]:
         if learned and model is not None
         else {"classifier": _ESTIMATOR, "regressor": _ESTIMATOR},
     }
+
+
+def _density(density: MassDensity | None) -> dict[str, Json]:
+    """A density with its interval and the index that it assumes; null where none is stated."""
+    if density is None:
+        return {"density_amu_cm3": None, "density_interval_amu_cm3": None, "density_index": None}
+    return {
+        "density_amu_cm3": number(density.density_amu_cm3),
+        "density_interval_amu_cm3": [number(density.low_amu_cm3), number(density.high_amu_cm3)],
+        "density_index": number(density.density_index),
+    }
+
+
+def _harmonic(finding: Finding, *, learned: bool) -> int | None:
+    """The mode that the stated density takes; else the fundamental, which the model is trained to read.
+
+    The physical estimate alone cannot tell one mode from another.
+    """
+    if finding.density is not None:
+        return finding.density.harmonic
+    return 1 if learned and finding.reading is not None else None
 
 
 def _flags(finding: Finding) -> frozenset[str]:
