@@ -15,6 +15,8 @@ from monitor.types import (
     Finding,
     Illumination,
     Label,
+    LineEnds,
+    MassDensity,
     Pair,
     PhysicalReading,
     Reading,
@@ -71,6 +73,38 @@ def body(one: Finding, model: str | None = MODEL) -> dict[str, Any]:
     return dict(product.body)
 
 
+class TestDensity:
+    STATED = MassDensity(1520.0, 1340.0, 1730.0, 1.0, 1, LineEnds.FIXED)
+    OTHER = MassDensity(18_600.0, 16_400.0, 21_200.0, 1.0, 3, LineEnds.FIXED)
+
+    def test_stated_density_comes_with_interval_index_and_mode(self) -> None:
+        document = body(finding(density=self.STATED))
+        assert document["density_amu_cm3"] == 1520.0
+        assert document["density_interval_amu_cm3"] == [1340.0, 1730.0]
+        assert (document["density_index"], document["harmonic"]) == (1.0, 1)
+        assert document["density_alternatives"] == []
+
+    def test_alternatives_say_mode_and_ends(self) -> None:
+        document = body(finding(alternatives=(self.STATED, self.OTHER)))
+        assert document["density_amu_cm3"] is None
+        assert document["density_alternatives"] == [
+            {
+                "harmonic": one.harmonic,
+                "ends": "fixed-fixed",
+                "density_amu_cm3": one.density_amu_cm3,
+                "density_interval_amu_cm3": [one.low_amu_cm3, one.high_amu_cm3],
+                "density_index": 1.0,
+            }
+            for one in (self.STATED, self.OTHER)
+        ]
+
+    def test_harmonic_of_the_physical_estimate_is_that_of_its_density(self) -> None:
+        learned, bare = finding(density=self.OTHER), alone(density=self.STATED)
+        assert body(learned)["harmonic"] == 3
+        assert body(bare)["harmonic"] == 1
+        assert body(alone())["harmonic"] is None
+
+
 class TestContent:
     def test_resonance_has_the_fields_of_the_contract(self) -> None:
         (product,) = stage().feed([finding()])
@@ -105,6 +139,7 @@ class TestContent:
             "harmonic": 1,
             "density_amu_cm3": None,
             "density_interval_amu_cm3": None,
+            "density_index": None,
             "density_alternatives": [],
             "l_shell": 2.9,
             "mlt_h": 13.25,
