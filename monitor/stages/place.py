@@ -1,4 +1,4 @@
-"""Where the pairs stand, and what hour and which light it is there: for the objects that windows become."""
+"""Where the pairs stand and their lines lead, what hour and which light it is there: for the objects that windows become."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from monitor.science.gsm import EquatorialCrossing, apex_gsm
 from monitor.science.illumination import illumination, mlt_h, pair_position_deg
 from monitor.science.mainfield import FieldLines, field_lines
 from monitor.stations import Station
@@ -19,6 +20,26 @@ class Surroundings(NamedTuple):
 
     illumination: tuple[Illumination | None, ...]
     mlt_h: tuple[float | None, ...]
+
+
+class LinePlaces(NamedTuple):
+    """Where the lines of some pairs are at one time, in their order (arrays of shape (p,); NaN is unknown).
+
+    Attributes
+    ----------
+    latitude_deg, longitude_deg : ndarray
+        Geodetic position of the near foot, 110 km above the middle of the pair.
+    conjugate_latitude_deg, conjugate_longitude_deg : ndarray
+        Of the far foot.
+    crossing : EquatorialCrossing
+        Where the line crosses the magnetic equator.
+    """
+
+    latitude_deg: FloatArray
+    longitude_deg: FloatArray
+    conjugate_latitude_deg: FloatArray
+    conjugate_longitude_deg: FloatArray
+    crossing: EquatorialCrossing
 
 
 class Places:
@@ -50,6 +71,32 @@ class Places:
         return Surroundings(
             illumination=tuple(light[rows].tolist()),
             mlt_h=tuple(None if np.isnan(hour) else hour for hour in hours[rows].tolist()),
+        )
+
+    def equator(self, pairs: Sequence[Pair], effective_ns: int, radius_re: FloatArray) -> LinePlaces:
+        """Both feet of the pairs' lines, and their equatorial crossing in GSM, at a time.
+
+        Parameters
+        ----------
+        pairs : sequence of Pair, length p
+        effective_ns : int
+            The centre of the window.
+        radius_re : ndarray, shape (p,)
+            Distance of the crossing from the Earth's centre: the pair's L for a dipole. NaN is unknown.
+
+        Raises
+        ------
+        KeyError
+            Where a pair is none of those given at the start; it names the pair.
+        """
+        rows = [self._row[pair] for pair in pairs]
+        lines = self._lines_of(_year(effective_ns))
+        return LinePlaces(
+            latitude_deg=lines.latitude_deg[rows],
+            longitude_deg=lines.longitude_deg[rows],
+            conjugate_latitude_deg=lines.conjugate_latitude_deg[rows],
+            conjugate_longitude_deg=lines.conjugate_longitude_deg[rows],
+            crossing=apex_gsm(lines.magnetic_longitude_deg[rows], radius_re, effective_ns, lines.year),
         )
 
     def _lines_of(self, year: int) -> FieldLines:
