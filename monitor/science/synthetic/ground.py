@@ -17,6 +17,7 @@ from __future__ import annotations
 import math
 import zlib
 from collections import OrderedDict
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -24,7 +25,16 @@ from scipy import fft
 
 from monitor.science.synthetic.oscillator import oscillator
 from monitor.science.synthetic.plasma import EQUATORIAL_FIELD_T, PlasmaModel, local_time_h
-from monitor.science.synthetic.scenario import BLOCK_NS, EMMA, Gap, Scenario, Truth, quiet_day, storm_scenario
+from monitor.science.synthetic.scenario import (
+    BLOCK_NS,
+    EMMA,
+    Gap,
+    Scenario,
+    Truth,
+    factor_at,
+    quiet_day,
+    storm_scenario,
+)
 from monitor.science.synthetic.waves import (
     SlowField,
     driver_psd_nT2_Hz,
@@ -64,6 +74,10 @@ class GroundSimulator:
         self.scenario = scenario
         self._l_shell = np.array([l_shell for _, l_shell in scenario.stations])
         self._gain = _gain(self._l_shell)
+        self._site_quality, self._site_gain, self._site_noise = (
+            np.array([factors.get(code, 1.0) for code in scenario.codes])
+            for factors in (scenario.site_quality, scenario.site_gain, scenario.site_noise)
+        )
         self._offset_s = np.array([scenario.clock_offset_s.get(code, 0.0) for code in scenario.codes])
         self._main_field_nT = EQUATORIAL_FIELD_T * 1e9 / np.sqrt(self._l_shell)
         self._slow = SlowField.draw(
@@ -125,17 +139,20 @@ class GroundSimulator:
         """The resonance of a pair of the chain at a time: the centre of the window that is asked about."""
         scenario = self.scenario
         stations = np.array([scenario.l_shell(code) for code in pair.stations], dtype=np.float64)
+        rows = [scenario.codes.index(code) for code in pair.stations]
         middle = l_shell_at(sum(invariant_latitude_deg(float(l_shell)) for l_shell in stations) / 2.0)
         at = np.array([*stations, middle])
         poleward, equatorward, frequency = scenario.plasma.resonance_frequency_Hz(
             at, time_ns, scenario.longitude_deg
         ).tolist()
         where = np.array([frequency])
-        response = np.abs(self._response(stations, where, time_ns))[:, 0]
+        response = np.abs(self._response(rows, where, time_ns))[:, 0] * self._site_gain[rows]
         activity = float(wave_activity(np.array([local_time_h(time_ns, scenario.longitude_deg)]))[0])
         wave = scenario.wave_power * activity**2 * float(driver_psd_nT2_Hz(where)[0])
+        wave *= factor_at(scenario.wave_course, time_ns)
         noise = scenario.noise_power * float(noise_psd_nT2_Hz(where)[0])
-        ratio = float(np.min(response**2)) * (
+        noise *= factor_at(scenario.noise_course, time_ns)
+        ratio = float(np.min(response**2 / self._site_noise[rows])) * (
             wave / noise if noise > 0.0 else math.inf if wave > 0.0 else 0.0
         )
         driven = scenario.resonant and ratio >= _DRIVEN_RATIO
@@ -171,26 +188,32 @@ class GroundSimulator:
         hours *= step_s / 3600.0
         hours += local_time_h(start_ns, scenario.longitude_deg)
         envelope = wave_activity(hours % 24.0) * packet_envelope(rng, self._count, step_s)
+        centre_ns = start_ns + BLOCK_NS // 2
+        envelope *= math.sqrt(factor_at(scenario.wave_course, centre_ns))
         driver = fft.rfft(fft.irfft(white * self._driver_scale, self._count) * envelope)
-        spectra = driver * self._response(self._l_shell, self._frequency_Hz, start_ns + BLOCK_NS // 2)
+        rows = range(len(scenario.stations))
+        spectra = driver * self._response(rows, self._frequency_Hz, centre_ns) * self._site_gain[:, None]
+        noise_level = np.sqrt(factor_at(scenario.noise_course, centre_ns) * self._site_noise)
         for row, code in enumerate(scenario.codes):
             noise = white_spectrum(self._generator(_STREAM_NOISE, index, code), 1, self._count)[0]
-            spectra[row] += noise * self._noise_scale
+            spectra[row] += noise * self._noise_scale * noise_level[row]
         spectra *= self._gain[:, None] * self._delay
         return _remember(self._blocks, index, fft.irfft(spectra, self._count, axis=1) * self._window)
 
-    def _response(self, l_shell: FloatArray, frequency_Hz: FloatArray, time_ns: int) -> ComplexArray:
-        """Transfer function from driver to ground, shape (s, f)."""
-        scenario = self.scenario
+    def _response(self, rows: Sequence[int], frequency_Hz: FloatArray, time_ns: int) -> ComplexArray:
+        """Transfer function from driver to the ground below some of the stations, shape (s, f)."""
+        scenario, l_shell = self.scenario, self._l_shell[rows]
         if not scenario.resonant:
             return np.ones((l_shell.size, frequency_Hz.size), dtype=np.complex128)
+        quality = scenario.quality * self._site_quality[rows]
+        quality *= scenario.night_quality ** _darkness(local_time_h(time_ns, scenario.longitude_deg))
         response = np.full((l_shell.size, frequency_Hz.size), scenario.direct_share, dtype=np.complex128)
         for harmonic, share in ((1, 1.0), (3, scenario.third_harmonic)):
             if share > 0.0:
                 rings_Hz = scenario.plasma.resonance_frequency_Hz(
                     l_shell, time_ns, scenario.longitude_deg, harmonic
                 )
-                response += share * oscillator(frequency_Hz, rings_Hz, scenario.quality)
+                response += share * oscillator(frequency_Hz, rings_Hz, quality)
         return response
 
     def _generator(self, stream: int, index: int, code: str = "") -> np.random.Generator:
@@ -200,6 +223,11 @@ class GroundSimulator:
 def _gain(l_shell: FloatArray) -> FloatArray:
     """Amplitude of waves and noise over that at L = 3: both grow poleward."""
     return l_shell / 3.0
+
+
+def _darkness(hour: float) -> float:
+    """0 at noon, 1 at midnight, halfway at 6 and 18 h local time."""
+    return 0.5 * (1.0 + math.cos(2.0 * math.pi * hour / 24.0))
 
 
 def _add_spikes(row_nT: FloatArray, rng: np.random.Generator, expected: float) -> None:

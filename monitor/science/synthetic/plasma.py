@@ -21,6 +21,7 @@ _AMU_KG = 1.66053907e-27
 _MU_0 = 4.0e-7 * math.pi
 _CHEBYSHEV_ORDER = 32
 _DAWN_H = 5.0
+_TORUS_WIDTH_L = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,12 @@ class PlasmaModel:
         Density of the trough over the model's.
     density_index : float
         m of ρ = ρ_eq (r_eq / r)^m along the field line.
+    plasmasphere_slope : float
+        Added to d ln ρ/dL of the plasmasphere, about L = 3 (the model's own is −0.72).
+    trough_exponent : float
+        The trough falls as L to the minus this power, about L = 5.
+    torus : float
+        Rise of ln ρ (as heavy ions make it) at the plasmapause, a bell of 0.3 in L about it; 0 for none.
     """
 
     saturation: float = 0.3
@@ -57,6 +64,9 @@ class PlasmaModel:
     refilling: float = 0.5
     trough_factor: float = 1.0
     density_index: float = 1.0
+    plasmasphere_slope: float = 0.0
+    trough_exponent: float = 4.5
+    torus: float = 0.0
 
     def __post_init__(self) -> None:
         if not 0.0 < self.saturation <= 1.0:
@@ -88,14 +98,19 @@ class PlasmaModel:
             math.log(10.0) * (3.9043 - 0.3145 * l_shell)
             + outer * math.log(self.saturation)
             + self.refilling * day
+            + self.plasmasphere_slope * (l_shell - 3.0)
         )
         boundary = self.plasmapause_l(time_ns)
         log_density = inside
         if boundary is not None:
             outside = math.log(7600.0 * self.trough_factor) - 4.5 * np.log(l_shell)
+            outside = outside + (4.5 - self.trough_exponent) * np.log(l_shell / 5.0)
             outside = outside + 1.5 * self.refilling * day
             share = 0.5 * (1.0 + np.tanh((l_shell - boundary) / self.plasmapause_width_l))
             log_density = inside + share * (outside - inside)
+            log_density = log_density + self.torus * np.exp(
+                -0.5 * np.square((l_shell - boundary) / _TORUS_WIDTH_L)
+            )
         density: FloatArray = self.mean_ion_mass_amu * np.exp(log_density)
         return density
 

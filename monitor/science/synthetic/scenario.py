@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeAlias
+
+import numpy as np
 
 from monitor.science.synthetic.plasma import PlasmaModel
 from monitor.types import SECOND_NS
@@ -23,6 +27,9 @@ EMMA: Final[tuple[tuple[str, float], ...]] = (
     ("SUW", 2.447),
 )
 """Stations of the European chain and their L in 2013, from north to south."""
+
+Course: TypeAlias = Sequence[tuple[int, float]]
+"""Knots (time_ns, value) in rising time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +100,14 @@ class Scenario:
     clock_offset_s : mapping of station to seconds
         τ > 0: the station's time stamps are late, so that the sample stamped t shows the field at t − τ. It
         turns the phase of the station by −2π f τ.
+    site_quality, site_gain, site_noise : mapping of station to factor
+        On the Q of its oscillators, on the amplitude of all waves (ground induction, calibration), and on the power
+        of its local noise; 1 for a station that is not named.
+    night_quality : float
+        Factor on Q at midnight, where the ionosphere damps; at noon it is 1.
+    wave_course, noise_course : sequence of (time_ns, factor)
+        Knots in rising time of a further factor on the power of the driver and of the local noise, joined by straight
+        lines of its logarithm and held beyond the ends: the disturbance of a storm. None means 1.
 
     Raises
     ------
@@ -117,6 +132,12 @@ class Scenario:
     quantum_nT: float = 0.01
     gaps: Sequence[Gap] = ()
     clock_offset_s: Mapping[str, float] = field(default_factory=dict)
+    site_quality: Mapping[str, float] = field(default_factory=dict)
+    site_gain: Mapping[str, float] = field(default_factory=dict)
+    site_noise: Mapping[str, float] = field(default_factory=dict)
+    night_quality: float = 1.0
+    wave_course: Course = ()
+    noise_course: Course = ()
 
     def __post_init__(self) -> None:
         codes = self.codes
@@ -147,6 +168,25 @@ class Scenario:
         unknown = {gap.station for gap in self.gaps} | set(self.clock_offset_s)
         if unknown := unknown - set(codes):
             raise ValueError(f"gaps, clock_offset_s: not among the stations: {sorted(unknown)}")
+        self._check_sites()
+
+    def _check_sites(self) -> None:
+        """ValueError for factors of stations, of the night and in time that cannot be."""
+        for name in ("site_quality", "site_gain", "site_noise"):
+            for code, factor in getattr(self, name).items():
+                if code not in self.codes:
+                    raise ValueError(f"{name}: {code} is not among the stations {self.codes}")
+                if not factor > 0.0:
+                    raise ValueError(f"{name}: the factor of {code} must be positive, got {factor}")
+        if not self.night_quality > 0.0:
+            raise ValueError(f"night_quality must be positive, got {self.night_quality}")
+        for name in ("wave_course", "noise_course"):
+            course: Course = getattr(self, name)
+            times = [time_ns for time_ns, _ in course]
+            if any(later <= earlier for earlier, later in itertools.pairwise(times)):
+                raise ValueError(f"{name}: the knots must rise in time, got {times}")
+            if any(not factor > 0.0 for _, factor in course):
+                raise ValueError(f"{name}: factors must be positive, got {[factor for _, factor in course]}")
 
     @property
     def codes(self) -> tuple[str, ...]:
@@ -164,6 +204,15 @@ class Scenario:
             if code == station:
                 return l_shell
         raise ValueError(f"{station} is not among the stations {self.codes}")
+
+
+def factor_at(course: Course, time_ns: int) -> float:
+    """A factor between its knots by straight lines of its logarithm, held beyond the ends; 1 without knots."""
+    if not course:
+        return 1.0
+    # Differences of int64 first, as in `PlasmaModel.plasmapause_l`.
+    since_s = [(knot_ns - time_ns) / SECOND_NS for knot_ns, _ in course]
+    return float(np.exp(np.interp(0.0, since_s, [math.log(factor) for _, factor in course])))
 
 
 def quiet_day(
