@@ -1,10 +1,12 @@
-"""The native messages, both ways: of magnetometers (`…/mag/<STATION>`) and of spacecraft (`…/craft/<ID>`).
+"""The native messages, both ways: of magnetometers (`…/mag/<STATION>`), spacecraft (`…/craft/<ID>`) and Kp (`…/index/kp`).
 
 Batch: `{"start": TIME, "step_s": 1.0, "H": [number or null, …], …}`; one sample: `{"time": TIME, "H": 1.0, …}`, with
-`step_s` where it is not the usual one (1 s on the ground, 4.5 s in space). Keys that are not known are ignored.
+`step_s` where it is not the usual one (1 s on the ground, 4.5 s in space, 3 h of Kp). Keys that are not known are
+ignored.
 
 Magnetometers send any of X Y Z H D E F, all in nT: D is the variation towards magnetic east there, not the angle
 that the ImagMQTT format sends. Spacecraft send any of `CRAFT_LIMITS`; a total that is missing is derived from its parts.
+A value of Kp is that of the interval that begins at its time and lasts a step: the interval in progress may have one.
 """
 
 from __future__ import annotations
@@ -53,11 +55,20 @@ CRAFT_LIMITS: Final[Limits] = {
 CRAFT_FILL: Final = (0.999e30, 1e39)
 """Sizes of a fill value: from the −1e30 and −1e31 of the CDF files, also by way of float32, to what float32 can hold."""
 
-DEFAULT_STEP_NS: Final = {Domain.GROUND: SECOND_NS, Domain.CRAFT: 4_500_000_000}
+INDEX_LIMITS: Final[Limits] = {"Kp": (0.0, 9.0)}
+
+INDEX_STEP_NS: Final = (60 * SECOND_NS, 10_800 * SECOND_NS)
+"""Shortest and longest interval of an index: from estimates of every minute to the three hours of Kp itself."""
+
+DEFAULT_STEP_NS: Final = {
+    Domain.GROUND: SECOND_NS,
+    Domain.CRAFT: 4_500_000_000,
+    Domain.INDEX: INDEX_STEP_NS[1],
+}
 """The step of a single sample that names none."""
 
-_LIMITS: Final = {Domain.GROUND: GROUND_LIMITS, Domain.CRAFT: CRAFT_LIMITS}
-_BRANCH: Final = {Domain.GROUND: "mag", Domain.CRAFT: "craft"}
+_LIMITS: Final = {Domain.GROUND: GROUND_LIMITS, Domain.CRAFT: CRAFT_LIMITS, Domain.INDEX: INDEX_LIMITS}
+_BRANCH: Final = {Domain.GROUND: "mag", Domain.CRAFT: "craft", Domain.INDEX: "index"}
 _DOMAIN: Final = {branch: domain for domain, branch in _BRANCH.items()}
 
 Cells: TypeAlias = list[float | None] | float | UnsetType | None
@@ -95,8 +106,12 @@ class _Craft(_Head):
     T: Cells = UNSET
 
 
+class _Index(_Head):
+    Kp: Cells = UNSET
+
+
 class NativeDecoder:
-    """Decodes the native messages. The last two levels of the topic are `mag/<STATION>` or `craft/<ID>`.
+    """Decodes the native messages. The last two levels of the topic are `mag/<STATION>`, `craft/<ID>` or `index/kp`.
 
     Parameters
     ----------
@@ -109,16 +124,12 @@ class NativeDecoder:
         self._maximum_bytes = maximum_payload_bytes
         self._ground = msgspec.json.Decoder(_Ground)
         self._craft = msgspec.json.Decoder(_Craft)
+        self._index = msgspec.json.Decoder(_Index)
 
     def decode(self, message: Message) -> Sequence[SampleBlock]:
         """Return the one block of the message; raise DecodeError where it cannot be used."""
         domain, source = _subject(message.topic)
-        document: _Ground | _Craft
-        if domain is Domain.GROUND:
-            document, frame = decode_json(message.payload, self._ground, self._maximum_bytes), None
-        else:
-            document = decode_json(message.payload, self._craft, self._maximum_bytes)
-            frame = document.frame
+        document, frame = self._document(message.payload, domain)
         t0_ns, step_ns = _time_and_step(document, domain)
         columns = _columns(document, _LIMITS[domain])
         values = stack(columns)
@@ -132,6 +143,15 @@ class NativeDecoder:
             check_limits(components, values, _LIMITS[domain])
         return (SampleBlock(source, components, t0_ns, step_ns, values, domain=domain, frame=frame),)
 
+    def _document(self, payload: bytes, domain: Domain) -> tuple[_Ground | _Craft | _Index, str | None]:
+        """The document, and the frame of its vectors where it has one."""
+        if domain is Domain.GROUND:
+            return decode_json(payload, self._ground, self._maximum_bytes), None
+        if domain is Domain.INDEX:
+            return decode_json(payload, self._index, self._maximum_bytes), None
+        craft = decode_json(payload, self._craft, self._maximum_bytes)
+        return craft, craft.frame
+
 
 def native_decoder(options: Mapping[str, object]) -> Decoder:
     """A native decoder; of the options it knows `maximum_payload_bytes`."""
@@ -142,10 +162,10 @@ def _subject(topic: str) -> tuple[Domain, str]:
     branch, _, name = topic.rpartition("/")
     domain = _DOMAIN.get(branch.rpartition("/")[2])
     if domain is None:
-        raise DecodeError("bad_topic", f"{topic[:120]!r} does not end in mag/STATION or craft/ID")
-    source = station_code(name) if domain is Domain.GROUND else craft_id(name)
+        raise DecodeError("bad_topic", f"{topic[:120]!r} does not end in mag/STATION, craft/ID or index/kp")
+    source = craft_id(name) if domain is Domain.CRAFT else station_code(name)
     if source is None:
-        allowed = "2 to 8 letters or digits" if domain is Domain.GROUND else "2 to 16 letters, digits or _"
+        allowed = "2 to 16 letters, digits or _" if domain is Domain.CRAFT else "2 to 8 letters or digits"
         raise DecodeError("bad_topic", f"{name[:60]!r} cannot name a source; allowed are {allowed}")
     return domain, source
 
@@ -160,13 +180,22 @@ def _time_and_step(document: _Head, domain: Domain) -> tuple[int, int]:
     if isinstance(text, UnsetType):
         raise DecodeError("missing_key", "the message has neither start (a batch) nor time (one sample)")
     if not isinstance(document.step_s, UnsetType):
-        return parse_time_ns(text), parse_step_ns(document.step_s)
+        parse_step = _index_step_ns if domain is Domain.INDEX else parse_step_ns
+        return parse_time_ns(text), parse_step(document.step_s)
     if not single:
         raise DecodeError("missing_key", "the message has no step_s: the seconds from one sample to the next")
     return parse_time_ns(text), DEFAULT_STEP_NS[domain]
 
 
-def _columns(document: _Ground | _Craft, names: Mapping[str, object]) -> dict[str, list[float | None]]:
+def _index_step_ns(step_s: float) -> int:
+    shortest, longest = INDEX_STEP_NS
+    # The comparison comes first: neither NaN nor infinity can be rounded.
+    if not shortest <= step_s * SECOND_NS <= longest:
+        raise DecodeError("bad_step", f"found a step of {step_s} s; allowed for an index are 60 to 10800")
+    return round(step_s * SECOND_NS)
+
+
+def _columns(document: _Head, names: Mapping[str, object]) -> dict[str, list[float | None]]:
     single = document.time is not UNSET
     columns: dict[str, list[float | None]] = {}
     for name in names:
@@ -212,7 +241,8 @@ def _fill(rows: dict[str, FloatArray], total: str, derived: FloatArray) -> None:
 
 def native_topic(block: SampleBlock, root: str) -> str:
     """The topic below `root` (`geospace/v1`) on which `block` goes out."""
-    return f"{root}/in/{_BRANCH[block.domain]}/{block.source}"
+    source = block.source.lower() if block.domain is Domain.INDEX else block.source
+    return f"{root}/in/{_BRANCH[block.domain]}/{source}"
 
 
 def native_payload(block: SampleBlock) -> bytes:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 
 from monitor.errors import DecodeError
+from monitor.stages.indices import KP
 from monitor.stations import Station
 from monitor.types import SECOND_NS, Domain, Json, SampleBlock, iso_time
 
@@ -55,6 +56,10 @@ class Admission:
                 raise DecodeError(
                     "unknown_craft", f"{block.source} is not listed under 'craft' in the configuration"
                 )
+            return
+        if block.domain is Domain.INDEX:
+            if block.source != KP:
+                raise DecodeError("unknown_index", f"{block.source} is not used here; the only index is {KP}")
             return
         station = self._stations.get(block.source)
         if station is None:

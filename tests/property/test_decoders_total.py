@@ -13,15 +13,16 @@ from hypothesis import strategies as st
 
 from monitor.decoders import DECODERS
 from monitor.decoders.base import AHEAD_NS, EARLIEST_NS, GROUND_LIMITS, REASONS
-from monitor.decoders.native import CRAFT_LIMITS, derive_totals, native_payload, native_topic
+from monitor.decoders.native import CRAFT_LIMITS, INDEX_LIMITS, derive_totals, native_payload, native_topic
 from monitor.errors import DecodeError
 from monitor.types import Domain, Message, SampleBlock
 
 RECEIVED_NS = 1_504_800_000_000_000_000
 NATIVE_MAG = "geospace/v1/in/mag/TAR"
 NATIVE_CRAFT = "geospace/v1/in/craft/MMS1"
+NATIVE_KP = "geospace/v1/in/index/kp"
 IMAG = "impf/wic/pt1s/2/hdzs"
-GOOD_TOPIC = {"native": [NATIVE_MAG, NATIVE_CRAFT], "imagmqtt": [IMAG]}
+GOOD_TOPIC = {"native": [NATIVE_MAG, NATIVE_CRAFT, NATIVE_KP], "imagmqtt": [IMAG]}
 DECODER_OF = [("native", topic) for topic in GOOD_TOPIC["native"]] + [("imagmqtt", IMAG)]
 VALID: dict[str, dict[str, object]] = {
     NATIVE_MAG: {"start": "2017-09-07T00:00:00Z", "step_s": 1.0, "H": [1.0, None], "E": [2, 3], "D": [0, 0]},
@@ -29,6 +30,7 @@ VALID: dict[str, dict[str, object]] = {
         "start": "2017-09-07T00:00:00Z", "step_s": 4.5, "frame": "gse", "Bx": [1, 2], "By": [1, 2], "Bz": [1, 2],
         "N": [1, None], "Tpar": [1, 2], "Tperp": [1, 2],
     },
+    NATIVE_KP: {"start": "2017-09-07T00:00:00Z", "step_s": 10800, "Kp": [3.67, None]},
     IMAG: {
         "startDate": "2017-09-07T00:00:00", "geomagneticFieldH": [1.0, None], "geomagneticFieldD": [2, 3],
         "geomagneticFieldI": [2, 3], "geomagneticFieldF": [1, 99999.0],
@@ -77,7 +79,9 @@ def test_decoder_is_total_over_bytes(name: str, topic: str, payload: bytes) -> N
 @pytest.mark.parametrize("name", sorted(DECODERS))
 @given(
     topic=st.text(max_size=60)
-    | st.lists(st.sampled_from(["mag", "craft", "wic", "pt1s", "2", "xyzs", ""])).map("/".join),
+    | st.lists(st.sampled_from(["mag", "craft", "index", "kp", "wic", "pt1s", "2", "xyzs", ""])).map(
+        "/".join
+    ),
     received_ns=st.integers(-(2**70), 2**70),
 )
 def test_decoder_is_total_over_topics_and_clocks(name: str, topic: str, received_ns: int) -> None:
@@ -112,9 +116,12 @@ def test_decoder_is_total_over_mutated_bytes(name: str, topic: str, data: st.Dat
     check(name, topic, bytes(payload))
 
 
+LIMITS = {Domain.GROUND: GROUND_LIMITS, Domain.CRAFT: CRAFT_LIMITS, Domain.INDEX: INDEX_LIMITS}
+
+
 def blocks_of(domain: Domain) -> st.SearchStrategy[SampleBlock]:
     """Blocks as a decoder gives them: within limits, and of a craft with all totals that can be derived."""
-    limits = GROUND_LIMITS if domain is Domain.GROUND else CRAFT_LIMITS
+    limits = LIMITS[domain]
     largest = 5e4 / math.sqrt(3.0)  # so that no total exceeds its limit; V and T stay far below
 
     def values_of(name: str, count: int) -> st.SearchStrategy[list[float]]:
@@ -125,9 +132,7 @@ def blocks_of(domain: Domain) -> st.SearchStrategy[SampleBlock]:
 
     @st.composite
     def build(draw: st.DrawFn) -> SampleBlock:
-        names = tuple(name for name in limits if draw(st.booleans())) or (
-            "Bx" if domain is Domain.CRAFT else "H",
-        )
+        names = tuple(name for name in limits if draw(st.booleans())) or (next(iter(limits)),)
         count = draw(st.integers(1, 4))
         values = np.array([draw(values_of(name, count)) for name in names])
         if domain is Domain.CRAFT:
@@ -136,7 +141,7 @@ def blocks_of(domain: Domain) -> st.SearchStrategy[SampleBlock]:
             draw(st.from_regex(r"\A[A-Z0-9]{2,8}\Z")),
             names,
             draw(st.integers(EARLIEST_NS, RECEIVED_NS - 300 * 10**9)),
-            draw(st.integers(50_000_000, 60_000_000_000)),
+            60_000_000_000 if domain is Domain.INDEX else draw(st.integers(50_000_000, 60_000_000_000)),
             values,
             domain=domain,
             frame=draw(st.sampled_from([None, "gse", "gsm", "dmpa", "dbcs"]))
@@ -148,7 +153,7 @@ def blocks_of(domain: Domain) -> st.SearchStrategy[SampleBlock]:
 
 
 @settings(max_examples=60)
-@given(block=blocks_of(Domain.GROUND) | blocks_of(Domain.CRAFT))
+@given(block=st.sampled_from(Domain).flatmap(blocks_of))
 def test_native_block_survives_encoding_to_the_last_bit(block: SampleBlock) -> None:
     message = Message(native_topic(block, "geospace/v1"), native_payload(block), RECEIVED_NS)
     (back,) = DECODERS["native"]({}).decode(message)

@@ -52,6 +52,7 @@ def test_steady_source_is_let_in_out_of_order_too() -> None:
     [
         (block(source="XYZ"), "unknown_station", "XYZ"),
         (block(source="MMS9", domain=Domain.CRAFT), "unknown_craft", "MMS9"),
+        (block(source="DST", domain=Domain.INDEX, components=("Kp",)), "unknown_index", "DST"),
         (block(step_s=0.01), "step_unsupported", "0.01 s"),
         (block(step_s=60.0), "step_unsupported", "60 s"),
         (block(components=("Z", "F")), "no_horizontal", "Z, F"),
@@ -79,6 +80,13 @@ def test_odd_block_is_refused_with_its_reason_and_changes_nothing(
 def test_known_spacecraft_is_let_in() -> None:
     gate = admission()
     gate.admit(block(source="MMS1", domain=Domain.CRAFT, step_s=4.5, components=("Bx",)))
+    assert gate.snapshot()["manners"] == {}
+
+
+def test_kp_is_let_in_whatever_its_step() -> None:
+    gate = admission()
+    gate.admit(block(source="KP", domain=Domain.INDEX, step_s=10800.0, components=("Kp",)))
+    gate.admit(block(source="KP", domain=Domain.INDEX, step_s=60.0, components=("Kp",)))
     assert gate.snapshot()["manners"] == {}
 
 

@@ -18,6 +18,7 @@ START = "2017-09-07T00:00:00Z"
 START_NS = 1_504_742_400_000_000_000
 MAG = "geospace/v1/in/mag/TAR"
 CRAFT = "geospace/v1/in/craft/MMS1"
+KP = "geospace/v1/in/index/kp"
 
 
 def decode(payload: object, topic: str = MAG) -> SampleBlock:
@@ -60,6 +61,8 @@ def test_repeated_key_takes_the_last() -> None:
         (MAG, {"time": START, "H": 1.0, "D": None}, 1_000_000_000),
         (MAG, {"time": START, "H": 1.0, "step_s": 10}, 10_000_000_000),
         (CRAFT, {"time": START, "N": 3}, 4_500_000_000),
+        (KP, {"time": START, "Kp": 3.33}, 10_800_000_000_000),
+        (KP, {"time": START, "Kp": 3.33, "step_s": 60}, 60_000_000_000),
     ],
 )
 def test_single_sample_takes_the_usual_step_unless_named(topic: str, payload: object, step_ns: int) -> None:
@@ -236,3 +239,44 @@ def test_encoding_writes_the_contract() -> None:
         "step_s": 0.1,
         "H": [1.5, None],
     }
+
+
+def test_batch_of_kp_gives_a_block_of_an_index_with_null_as_gap() -> None:
+    block = decode({"start": START, "step_s": 10800, "Kp": [3.67, None, 0, 9]}, KP)
+    assert (block.source, block.components, block.domain) == ("KP", ("Kp",), Domain.INDEX)
+    assert (block.t0_ns, block.step_ns) == (START_NS, 10_800_000_000_000)
+    np.testing.assert_array_equal(block.values, [[3.67, np.nan, 0.0, 9.0]])
+
+
+def test_kp_of_the_interval_in_progress_is_taken_and_of_the_next_is_not() -> None:
+    # Received at 16:00: the interval from 15:00 is in progress.
+    assert decode({"time": "2017-09-07T15:00:00Z", "Kp": 4}, KP).end_ns == RECEIVED_NS + 7_200_000_000_000
+    assert refusal({"time": "2017-09-07T18:00:00Z", "Kp": 4}, KP).reason == "time_out_of_range"
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason", "named"),
+    [
+        ({"Kp": [9.01]}, "out_of_range", "9.01"),
+        ({"Kp": [-0.33]}, "out_of_range", "-0.33"),
+        ({"step_s": 10801}, "bad_step", "10801"),
+        ({"step_s": 59}, "bad_step", "59"),
+        ({"Kp": 3.0}, "wrong_type", "array"),
+        ({"Kp": []}, "empty", "no sample"),
+    ],
+)
+def test_bad_kp_is_refused_with_its_value(changes: dict[str, object], reason: str, named: str) -> None:
+    error = refusal({"start": START, "step_s": 10800, "Kp": [3.67]} | changes, KP)
+    assert error.reason == reason
+    assert named in error.detail
+
+
+def test_component_of_another_branch_is_none_of_an_index() -> None:
+    assert refusal({"time": START, "H": 1.0}, KP).reason == "no_component"
+
+
+def test_kp_goes_out_on_the_topic_it_comes_in_on() -> None:
+    block = decode({"start": START, "step_s": 10800, "Kp": [3.67, None]}, KP)
+    assert native_topic(block, "geospace/v1") == KP
+    back = decode(native_payload(block), KP)
+    np.testing.assert_array_equal(back.values, block.values)
