@@ -51,10 +51,7 @@ class Places:
 
     def __init__(self, stations: Mapping[str, Station], pairs: Iterable[Pair]) -> None:
         self._row = {pair: row for row, pair in enumerate(dict.fromkeys(pairs))}
-        sides = [[stations.get(code) for code in pair.stations] for pair in self._row]
-        latitude = [[_known(side.latitude_deg if side else None) for side in pair] for pair in sides]
-        longitude = [[_known(side.longitude_deg if side else None) for side in pair] for pair in sides]
-        self._latitude_deg, self._longitude_deg = pair_position_deg(_table(latitude), _table(longitude))
+        self._latitude_deg, self._longitude_deg = positions_deg(stations, tuple(self._row))
         self._lines: dict[int, FieldLines] = {}
 
     def at(self, pairs: Sequence[Pair], effective_ns: int) -> Surroundings:
@@ -66,7 +63,7 @@ class Places:
             Where a pair is none of those given at the start; it names the pair.
         """
         rows = [self._row[pair] for pair in pairs]
-        lines = self._lines_of(_year(effective_ns))
+        lines = self._lines_of(year_of(effective_ns))
         light, hours = illumination(lines, effective_ns), mlt_h(lines, effective_ns)
         return Surroundings(
             illumination=tuple(light[rows].tolist()),
@@ -90,7 +87,7 @@ class Places:
             Where a pair is none of those given at the start; it names the pair.
         """
         rows = [self._row[pair] for pair in pairs]
-        lines = self._lines_of(_year(effective_ns))
+        lines = self._lines_of(year_of(effective_ns))
         return LinePlaces(
             latitude_deg=lines.latitude_deg[rows],
             longitude_deg=lines.longitude_deg[rows],
@@ -105,13 +102,22 @@ class Places:
         return self._lines[year]
 
 
+def positions_deg(stations: Mapping[str, Station], pairs: Sequence[Pair]) -> tuple[FloatArray, FloatArray]:
+    """Geodetic latitude and longitude (p,) of the middle of pairs; NaN where a station's position is unknown."""
+    sides = [[stations.get(code) for code in pair.stations] for pair in pairs]
+    latitude = [[_known(side.latitude_deg if side else None) for side in pair] for pair in sides]
+    longitude = [[_known(side.longitude_deg if side else None) for side in pair] for pair in sides]
+    return pair_position_deg(_table(latitude), _table(longitude))
+
+
+def year_of(time_ns: int) -> int:
+    """Calendar year, UTC: what is computed once a year holds for the middle of it."""
+    return datetime.fromtimestamp(int(time_ns) // SECOND_NS, UTC).year
+
+
 def _known(value: float | None) -> float:
     return np.nan if value is None else value
 
 
 def _table(rows: list[list[float]]) -> FloatArray:
     return np.array(rows, dtype=np.float64).reshape(-1, 2)
-
-
-def _year(time_ns: int) -> int:
-    return datetime.fromtimestamp(int(time_ns) // SECOND_NS, UTC).year
