@@ -158,6 +158,13 @@ class GroundSimulator:
         driven = scenario.resonant and ratio >= _DRIVEN_RATIO
         return Truth(frequency, poleward > equatorward, driven, ratio)
 
+    def quality(self, time_ns: int) -> FloatArray:
+        """Q of the oscillators at all stations in their order at a time, shape (s,)."""
+        scenario = self.scenario
+        dark = _darkness(local_time_h(time_ns, scenario.longitude_deg))
+        quality: FloatArray = scenario.quality * self._site_quality * scenario.night_quality**dark
+        return quality
+
     def _segment(self, index: int) -> FloatArray:
         """Half an hour of all stations without gaps, shape (s, n)."""
         if (kept := self._segments.get(index)) is not None:
@@ -205,8 +212,7 @@ class GroundSimulator:
         scenario, l_shell = self.scenario, self._l_shell[rows]
         if not scenario.resonant:
             return np.ones((l_shell.size, frequency_Hz.size), dtype=np.complex128)
-        quality = scenario.quality * self._site_quality[rows]
-        quality *= scenario.night_quality ** _darkness(local_time_h(time_ns, scenario.longitude_deg))
+        quality = self.quality(time_ns)[rows]
         response = np.full((l_shell.size, frequency_Hz.size), scenario.direct_share, dtype=np.complex128)
         for harmonic, share in ((1, 1.0), (3, scenario.third_harmonic)):
             if share > 0.0:

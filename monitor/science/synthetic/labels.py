@@ -32,9 +32,11 @@ SMALLEST_PEAK_RAD: Final = np.radians(10.0)
 """Cross-phase below which the sign of the gradient is not to be seen: one bin's error at a coherence of 0.8."""
 LARGEST_LAG_S: Final = 1.5
 """Difference of the clocks from which on the pair is flagged instead (`resonance.timing_offset_s`)."""
-_HIGHEST_HZ = 100.0e-3
-_LONGEST_GAP_S = 300.0
-_LOWEST_COVERAGE = 0.9
+HIGHEST_HZ: Final = 100.0e-3
+"""End of the band that the spectra reach."""
+LONGEST_GAP_S: Final = 300.0
+LOWEST_COVERAGE: Final = 0.9
+"""Longest gap and least share of samples with which a window is judged."""
 _LARGEST_SPIKE_SHARE = 0.01
 
 
@@ -277,11 +279,11 @@ def _lost(series: CaseSeries, window: slice) -> str | None:
     """Why too few samples are there for a spectrum, if so."""
     if series.dead[:, window].any():
         return "dead_channel"
-    limit = _LONGEST_GAP_S * SECOND_NS / series.case.step_ns
+    limit = LONGEST_GAP_S * SECOND_NS / series.case.step_ns
     for row in series.missing[:, window]:
         edges = np.flatnonzero(np.diff(np.concatenate(([0], row.astype(np.int8), [0]))))
         longest = (edges[1::2] - edges[::2]).max(initial=0)
-        if longest > limit or row.mean() > 1.0 - _LOWEST_COVERAGE:
+        if longest > limit or row.mean() > 1.0 - LOWEST_COVERAGE:
             return "gap"
     return None
 
@@ -289,7 +291,7 @@ def _lost(series: CaseSeries, window: slice) -> str | None:
 def _hidden(series: CaseSeries, window: slice, truth: WindowTruth) -> str | None:
     """Why a resonance that is there cannot have its label, if so."""
     step_s = series.case.step_ns / SECOND_NS
-    highest = min(_HIGHEST_HZ, NYQUIST_SHARE * 0.5 / step_s) - HALF_BAND_HZ
+    highest = min(HIGHEST_HZ, NYQUIST_SHARE * 0.5 / step_s) - HALF_BAND_HZ
     if series.case.swapped_stations:
         return "swapped_stations"
     if truth.frequency_Hz > highest:
