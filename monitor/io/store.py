@@ -23,6 +23,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from monitor.io.store_file import OpenFile, beside, translated
+from monitor.io.store_queries import EVENT, KINDS, LATEST, NEWEST_TIMES, UPDATES
 from monitor.io.store_rows import SAMPLE_COLUMNS, OutboxRow, coalesce, require_same, sample_row, stored_block
 from monitor.types import Json, Product, SampleBlock
 
@@ -38,28 +39,6 @@ _PRUNE_BYTES = 8 << 20
 # Free pages that stay in the file for the next writes: giving each back would move pages at every prune.
 _FREE_PAGES_KEPT = 256
 _FREE_PAGES_GIVEN_BACK = 4096
-
-# Products are kept for years: these step from one kind or subject to the next through the index, and never scan it.
-_KINDS = """
-    WITH RECURSIVE step (kind) AS (
-        SELECT min(kind) FROM product
-        UNION ALL
-        SELECT (SELECT min(p.kind) FROM product AS p WHERE p.kind > step.kind) FROM step WHERE step.kind IS NOT NULL)
-    SELECT kind FROM step WHERE kind IS NOT NULL"""
-_SUBJECTS = """
-    WITH RECURSIVE step (subject) AS (
-        SELECT min(subject) FROM product WHERE kind = :kind
-        UNION ALL
-        SELECT (SELECT min(p.subject) FROM product AS p WHERE p.kind = :kind AND p.subject > step.subject)
-        FROM step WHERE step.subject IS NOT NULL)
-    SELECT subject, {what} FROM step WHERE subject IS NOT NULL"""
-_NEWEST_TIMES = _SUBJECTS.format(
-    what="(SELECT max(p.time_ns) FROM product AS p WHERE p.kind = :kind AND p.subject = step.subject)"
-)
-_LATEST = _SUBJECTS.format(
-    what="(SELECT p.payload FROM product AS p WHERE p.kind = :kind AND p.subject = step.subject"
-    " ORDER BY p.time_ns DESC, p.revision DESC LIMIT 1)"
-)
 
 
 class Store:
@@ -159,8 +138,8 @@ class Store:
     def commit(self, products: Sequence[tuple[Product, bytes]], states: Mapping[str, str]) -> None:
         """Store products, put them into the outbox, and store stage states, all in one transaction.
 
-        A product that is there already with the same content is left as it was (also its place in the outbox):
-        `published` is the moment of sending and no content. An empty payload is the removal of a subject.
+        A product that is there already with the same content is left as it was (also its place in the outbox): the
+        moment of sending is no content. An empty payload is the removal of a subject.
 
         Raises
         ------
@@ -240,8 +219,8 @@ class Store:
         doomed: list[tuple[int]] = []
         if self._product_retention_ns is None:
             return doomed
-        for (kind,) in connection.execute(_KINDS).fetchall():
-            for subject, newest_ns in connection.execute(_NEWEST_TIMES, {"kind": kind}).fetchall():
+        for (kind,) in connection.execute(KINDS).fetchall():
+            for subject, newest_ns in connection.execute(NEWEST_TIMES, {"kind": kind}).fetchall():
                 doomed += connection.execute(
                     "SELECT row FROM product WHERE kind = ? AND subject = ? AND time_ns < ? AND published = 1"
                     " ORDER BY time_ns LIMIT ?",
@@ -409,9 +388,27 @@ class Store:
 
     def latest(self, kind: str) -> dict[str, dict[str, Json]]:
         """Return each subject's newest time in its newest revision; a removed subject is left out."""
-        rows = self._read_all(_LATEST, {"kind": kind})
+        rows = self._read_all(LATEST, {"kind": kind})
         documents = {subject: self._document(payload, kind, subject) for subject, payload in rows}
         return {subject: document for subject, document in documents.items() if document is not None}
+
+    def counterpart(self, product: Product) -> dict[str, Json] | None:
+        """Return what is stored under the kind, subject, time and revision of a product; None where nothing is."""
+        rows = self._read_all(
+            "SELECT payload FROM product WHERE kind = ? AND subject = ? AND time_ns = ? AND revision = ?",
+            (product.kind, product.subject, product.time_ns, product.revision),
+        )
+        return self._document(rows[0][0], product.kind, product.subject) if rows else None
+
+    def event(self, update_id: str) -> dict[str, Json] | None:
+        """Return the newest update of the event that has an update of this id; None where there is none."""
+        for subject, payload in self._read_all(EVENT, {"id": update_id}):
+            found = self._document(payload, "event", subject)
+            if found is not None:
+                data_id = found.get("properties", {}).get("data_id")
+                newest = self._read_all(UPDATES, {"subject": subject, "data_id": data_id})
+                return self._document(newest[0][0], "event", subject) if newest else found
+        return None
 
     def _document(self, payload: bytes, kind: str, subject: str) -> dict[str, Json] | None:
         if not payload:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO
 
 from monitor.errors import StoreError
+from monitor.io.store_queries import EVENT_INDEX
 
 logger = logging.getLogger(__name__)
 
@@ -137,6 +138,7 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
         connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
         connection.execute("COMMIT")
+    connection.execute(EVENT_INDEX)
 
 
 def _check(connection: sqlite3.Connection, path: Path, statements: set[str], version: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -80,26 +80,33 @@ def stored_block(stored: Sequence[Any]) -> SampleBlock:
 
 
 def require_same(connection: sqlite3.Connection, product: Product, payload: bytes) -> None:
-    """Raise when the product that is stored under this id has other content (`published` is none)."""
+    """Raise when the product that is stored under this id has other content."""
     key = (product.kind, product.subject, product.time_ns, product.revision)
     stored: bytes = connection.execute(
         "SELECT payload FROM product WHERE kind = ? AND subject = ? AND time_ns = ? AND revision = ?", key
     ).fetchone()[0]
-    if stored != payload and _content(stored) != _content(payload):
+    if stored != payload and _parsed(stored) != _parsed(payload):
         raise StoreError(
             f"{product.topic} of {iso_time(product.time_ns)}, revision {product.revision}:"
             " published twice with different content under one id; a new content needs a higher revision"
         )
 
 
-def _content(payload: bytes) -> Json:
+def _parsed(payload: bytes) -> Json:
     try:
         document = json.loads(payload)
     except ValueError:
         return payload
-    if isinstance(document, dict):
-        document.pop("published", None)
-    return document
+    return content(document) if isinstance(document, dict) else document
+
+
+def content(document: Mapping[str, Json]) -> dict[str, Json]:
+    """An object without the moment of sending: `published`, of an event `properties.pubtime`."""
+    left = {key: value for key, value in document.items() if key != "published"}
+    properties = left.get("properties")
+    if isinstance(properties, dict):
+        left["properties"] = {key: value for key, value in properties.items() if key != "pubtime"}
+    return left
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +19,7 @@ import pytest
 
 from monitor.errors import StoreError
 from monitor.io.store import Store, coalesce
+from monitor.io.store_queries import EVENT
 from monitor.types import SECOND_NS, Domain, FloatArray, Product, SampleBlock
 
 HOUR_NS = 3600 * SECOND_NS
@@ -51,6 +53,18 @@ def block(
 def flr(time_s: int = 0, revision: int = 0, pair: str = "TAR-BRZ", **fields: object) -> Product:
     body = {"schema": "geospace/flr/1", "pair": pair, "revision": revision, **fields}
     return Product("flr", pair, T0_NS + time_s * SECOND_NS, revision, True, body)
+
+
+def event(
+    update: int, start_s: int = 0, subject: str = "TAR-BRZ", data_id: str | None = None, **more: object
+) -> Product:
+    """An update of an event, as a notification."""
+    name = data_id or f"plasmapause_crossing/{subject}/{start_s}"
+    state = "update" if update else "begin"
+    properties = {"data_id": name, "update": update, "state": state, **more}
+    body = {"id": str(uuid.uuid5(uuid.NAMESPACE_URL, f"{name}/{update}")), "properties": properties}
+    at = T0_NS + start_s * SECOND_NS
+    return Product("event", f"plasmapause_crossing/{subject}", at, update, False, body)
 
 
 def encoded(product: Product) -> tuple[Product, bytes]:
@@ -286,6 +300,63 @@ class TestProducts:
         tamper(path, "UPDATE product SET payload = x'7bff' WHERE subject = 'TAR-BRZ'")
         assert set(store.latest("flr")) == {"MUO-PEL"}
         assert "flr/TAR-BRZ is damaged" in caplog.text
+
+
+class TestEvents:
+    def test_id_of_any_update_gives_the_newest_update(self, store: Store) -> None:
+        updates = [event(number) for number in range(4)]
+        others = [event(number, 3600) for number in range(9)] + [event(5, subject="NUR-TAR")]
+        store.commit([encoded(one) for one in (*updates, *others)], {})
+        for update in updates:
+            found = store.event(update.body["id"])
+            assert found is not None
+            assert found["id"] == updates[-1].body["id"]
+            assert found["properties"]["update"] == 3
+
+    def test_event_whose_start_moved_is_still_one(self, store: Store) -> None:
+        store.commit([encoded(event(0, 0, data_id="x")), encoded(event(1, -1800, data_id="x"))], {})
+        found = store.event(event(0, 0, data_id="x").body["id"])
+        assert found is not None
+        assert found["properties"]["update"] == 1
+
+    def test_unknown_id_and_ids_of_other_kinds_give_nothing(self, store: Store) -> None:
+        store.commit([encoded(event(0)), encoded(flr(id="flr/TAR-BRZ/1/0"))], {})
+        assert store.event("flr/TAR-BRZ/1/0") is None
+        assert store.event("' OR 1=1 --") is None
+
+    def test_events_are_found_through_an_index(self, store: Store) -> None:
+        (plan,) = store._read_all(f"EXPLAIN QUERY PLAN {EVENT}", {"id": "x"})
+        assert "USING INDEX event_by_id" in plan[-1]
+
+    def test_store_of_a_program_without_the_index_gets_it(self, path: Path) -> None:
+        with open_store(path) as old:
+            old.commit([encoded(event(0))], {})
+        tamper(path, "DROP INDEX event_by_id")
+        with open_store(path) as opened:
+            assert opened.event(event(0).body["id"]) is not None
+            (plan,) = opened._read_all(f"EXPLAIN QUERY PLAN {EVENT}", {"id": "x"})
+            assert "USING INDEX event_by_id" in plan[-1]
+
+    def test_payload_that_is_no_json_is_stored_and_passed_over(self, store: Store) -> None:
+        store.commit([(event(0), b"{broken"), encoded(event(1))], {})
+        assert store.event(event(1).body["id"]) is not None
+        assert store.event(event(0).body["id"]) is None
+
+    def test_moment_of_sending_an_update_is_no_content(self, store: Store) -> None:
+        product = event(0)
+        store.commit([(product, product.encode(1))], {})
+        store.commit([(product, product.encode(10**18))], {})
+        assert len(store.outbox(10)) == 1
+        with pytest.raises(StoreError, match="published twice"):
+            store.commit([encoded(event(0, l_shell=4.1))], {})
+
+    def test_counterpart_is_what_is_stored_under_the_same_id(self, store: Store) -> None:
+        store.commit([encoded(event(0)), encoded(event(1)), encoded(flr(text="a"))], {})
+        found = store.counterpart(event(1))
+        assert found is not None
+        assert found["properties"]["update"] == 1
+        assert (store.counterpart(flr(text="b")) or {})["text"] == "a"
+        assert store.counterpart(event(2)) is None
 
 
 class TestPrune:
