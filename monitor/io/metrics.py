@@ -9,26 +9,22 @@ from __future__ import annotations
 
 import math
 import platform
-import threading
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, disable_created_metrics
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.exposition import generate_latest as generate_text
-from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST as CONTENT_TYPE_OPENMETRICS
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 from prometheus_client.process_collector import ProcessCollector
-from prometheus_client.registry import Collector
 
 from monitor import __version__
+from monitor.io.product_gauges import STATION_STATES, ProductGauges
 from monitor.models.base import ModelInfo
-from monitor.types import SECOND_NS, Json, Label, Product
+from monitor.types import Product
 
-STATION_STATES = ("ok", "late", "gap", "flat", "spikes", "clock", "offline")
-"""The states of a `health` object."""
+__all__ = ["STATION_STATES", "Metrics"]
 
 # A stage takes microseconds for a tick and up to seconds for ten thousand pairs.
 _STAGE_BUCKETS_S = (0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0)
@@ -49,106 +45,6 @@ _LATENCY_BUCKETS_S = (
     3600.0,
     7200.0,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class _Shown:
-    """The newest product of a subject; `body` is None once it is no longer valid."""
-
-    time_ns: int
-    revision: int
-    valid_until_ns: int | None
-    body: Mapping[str, Json] | None
-
-
-class _Products(Collector):
-    """The gauges that follow from the last product of each subject."""
-
-    def __init__(self) -> None:
-        # Kind to subject to what is shown; replaced as a whole under the lock, because scrapes may run in a thread.
-        self._lock = threading.Lock()
-        self._shown: dict[str, dict[str, _Shown]] = {"flr": {}, "health": {}}
-
-    def put(self, product: Product) -> None:
-        with self._lock:
-            subjects = self._shown.get(product.kind)
-            if subjects is None:
-                return
-            held = subjects.get(product.subject)
-            if held is not None and (held.time_ns, held.revision) > (product.time_ns, product.revision):
-                return
-            subjects[product.subject] = _Shown(
-                product.time_ns, product.revision, product.valid_until_ns, dict(product.body)
-            )
-
-    def forget(self, kind: str, subject: str) -> None:
-        with self._lock:
-            self._shown.get(kind, {}).pop(subject, None)
-
-    def expire(self, clock_ns: Callable[[str], int | None]) -> None:
-        with self._lock:
-            for subjects in self._shown.values():
-                for subject, shown in subjects.items():
-                    now_ns = clock_ns(subject) if shown.valid_until_ns is not None else None
-                    if (
-                        now_ns is not None
-                        and shown.valid_until_ns is not None
-                        and now_ns > shown.valid_until_ns
-                    ):
-                        subjects[subject] = replace(shown, body=None)
-
-    def collect(self) -> Iterator[Metric]:
-        with self._lock:
-            pairs, stations = (sorted(self._shown[kind].items()) for kind in ("flr", "health"))
-        label = GaugeMetricFamily(
-            "geospace_flr_label",
-            "Whether a pair's last window has this label (1) or not (0).",
-            labels=("pair", "label"),
-        )
-        frequency = GaugeMetricFamily(
-            "geospace_flr_frequency_hertz", "Resonance frequency of a pair's last window.", labels=("pair",)
-        )
-        timestamp = GaugeMetricFamily(
-            "geospace_flr_data_timestamp_seconds",
-            "End of a pair's last window, Unix time of the data.",
-            labels=("pair",),
-        )
-        coverage = GaugeMetricFamily(
-            "geospace_window_coverage_ratio",
-            "Share of the samples of a pair's last window that a station gave.",
-            labels=("pair", "station"),
-        )
-        state = GaugeMetricFamily(
-            "geospace_station_state",
-            "Whether a source is in this state (1) or not (0).",
-            labels=("station", "state"),
-        )
-        for pair, shown in pairs:
-            timestamp.add_metric((pair,), shown.time_ns / SECOND_NS)
-            body = shown.body or {}
-            _add_states(label, pair, Label, body.get("label"))
-            frequency_mHz = _finite(body.get("frequency_mHz"))
-            if frequency_mHz is not None:
-                frequency.add_metric((pair,), frequency_mHz / 1000)
-            for station, share in (body.get("coverage") or {}).items():
-                ratio = _finite(share)
-                if ratio is not None:
-                    coverage.add_metric((pair, station), ratio)
-        for station, shown in stations:
-            _add_states(state, station, STATION_STATES, (shown.body or {}).get("state"))
-        yield from (label, frequency, timestamp, coverage, state)
-
-
-def _add_states(family: GaugeMetricFamily, subject: str, states: Iterable[str], current: Json) -> None:
-    """Add a state set, unless the state is unknown: a set of zeros would claim that it is none of them."""
-    names = [str(state) for state in states]
-    if current in names:
-        for name in names:
-            family.add_metric((subject, name), float(name == current))
-
-
-def _finite(value: Json) -> float | None:
-    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
 
 
 class Metrics:
@@ -230,7 +126,13 @@ class Metrics:
             ("kind", "model"),
             registry=self.registry,
         )
-        self._products = _Products()
+        self._events = Counter(
+            "geospace_events_total",
+            "Events that began since the program started.",
+            ("kind", "subject"),
+            registry=self.registry,
+        )
+        self._products = ProductGauges()
         self.registry.register(self._products)
         self.registry.register(ProcessCollector(registry=None))
         for decoder in decoders:
@@ -281,8 +183,22 @@ class Metrics:
         self._queue.labels(queue).set(depth)
 
     def product(self, product: Product) -> None:
-        """Show a product (`flr` or `health`; others have no metrics). One older than what is shown is ignored."""
+        """Show a product (`flr`, `health`, `plasmapause` or `event`; others have no metrics).
+
+        One older than what is shown is ignored; the updates of an event come in their order.
+        """
         self._products.put(product)
+
+    def event_began(self, kind: str, subject: str) -> None:
+        """Count an event that begins."""
+        self._events.labels(kind, subject).inc()
+
+    def expect_events(self, kind: str, subjects: Iterable[str]) -> None:
+        """Show from the start, at 0, where events of a kind may happen: an alert sees the first of them too."""
+        names = list(subjects)
+        self._products.expect(kind, names)
+        for subject in names:
+            self._events.labels(kind, subject)
 
     def forget(self, kind: str, subject: str) -> None:
         """Take away everything of a subject that is no longer configured."""
@@ -294,7 +210,8 @@ class Metrics:
         Parameters
         ----------
         clock_ns : callable
-            From a pair's name (or a health subject) to its product clock (ns); None where it is not known.
+            From the name of a pair or a chain (or a health subject) to its product clock (ns); None where it is not
+            known.
         """
         self._products.expire(clock_ns)
 

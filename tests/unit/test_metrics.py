@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 from prometheus_client.metrics_core import Metric
@@ -50,6 +51,19 @@ def flr(
     }
     time_ns = T0_NS + time_s * SECOND_NS
     return Product("flr", pair, time_ns, revision, True, body, time_ns + VALID_NS)
+
+
+def plasmapause(l_shell: float | None = 4.1, time_s: int = 0, revision: int = 0) -> Product:
+    time_ns = T0_NS + time_s * SECOND_NS
+    body = {"chain": "emma", "l_shell": l_shell}
+    return Product("plasmapause", "emma", time_ns, revision, True, body, time_ns + VALID_NS)
+
+
+def event(
+    state: str, number: int = 0, data_id: str = "a", subject: str = "emma", kind: str = "plasmapause_crossing"
+) -> Product:
+    properties = {"kind": kind, "subject": subject, "state": state, "data_id": data_id, "update": number}
+    return Product("event", f"{kind}/{subject}", T0_NS, number, False, {"id": "x", "properties": properties})
 
 
 def health(state: str, time_s: int = 0, station: str = "TAR") -> Product:
@@ -134,11 +148,83 @@ class TestFlr:
         metrics.product(flr(frequency_mHz=frequency))
         assert value(metrics, "geospace_flr_frequency_hertz", pair="TAR-BRZ") is None
 
+    def test_density_is_shown_where_it_is_stated(self) -> None:
+        metrics = Metrics()
+        name = "geospace_flr_density_amu_per_cubic_centimeter"
+        dense = flr()
+        metrics.product(replace(dense, body={**dense.body, "density_amu_cm3": 1520.0}))
+        assert value(metrics, name, pair="TAR-BRZ") == 1520.0
+        later = flr(1800)
+        metrics.product(replace(later, body={**later.body, "density_amu_cm3": None}))
+        assert value(metrics, name, pair="TAR-BRZ") is None
+        assert value(metrics, "geospace_flr_frequency_hertz", pair="TAR-BRZ") is not None
+
     def test_product_of_another_kind_is_ignored(self) -> None:
         metrics = Metrics()
         before = set(series(metrics))
         metrics.product(Product("status", "", T0_NS, 0, True, {"state": "online"}))
         assert set(series(metrics)) == before
+
+
+class TestPlasmapause:
+    def test_l_shell_is_shown_and_vanishes_when_it_is_unknown_or_no_longer_valid(self) -> None:
+        metrics = Metrics()
+        metrics.product(plasmapause())
+        assert value(metrics, "geospace_plasmapause_l_shell", chain="emma") == 4.1
+        metrics.product(plasmapause(None, 1800))
+        assert value(metrics, "geospace_plasmapause_l_shell", chain="emma") is None
+        metrics.product(plasmapause(3.9, 3600))
+        metrics.expire({"emma": T0_NS + 3600 * SECOND_NS + VALID_NS + 1}.get)
+        assert value(metrics, "geospace_plasmapause_l_shell", chain="emma") is None
+        stamp = value(metrics, "geospace_plasmapause_data_timestamp_seconds", chain="emma")
+        assert stamp == T0_NS / SECOND_NS + 3600
+
+    def test_revision_of_an_older_window_does_not_overwrite(self) -> None:
+        metrics = Metrics()
+        metrics.product(plasmapause(4.1, 1800))
+        metrics.product(plasmapause(5.0, 0, revision=2))
+        assert value(metrics, "geospace_plasmapause_l_shell", chain="emma") == 4.1
+
+
+class TestEvents:
+    @staticmethod
+    def active(metrics: Metrics, subject: str = "emma") -> float | None:
+        return value(metrics, "geospace_event_active", kind="plasmapause_crossing", subject=subject)
+
+    @staticmethod
+    def total(metrics: Metrics, subject: str = "emma") -> float | None:
+        return value(metrics, "geospace_events_total", kind="plasmapause_crossing", subject=subject)
+
+    def test_expected_subjects_begin_at_zero_and_others_are_not_there(self) -> None:
+        metrics = Metrics()
+        metrics.expect_events("plasmapause_crossing", ["emma", "TAR-BRZ"])
+        assert (self.active(metrics), self.total(metrics)) == (0.0, 0.0)
+        assert (self.active(metrics, "TAR-BRZ"), self.total(metrics, "TAR-BRZ")) == (0.0, 0.0)
+        assert (self.active(metrics, "OUJ-HAN"), self.total(metrics, "OUJ-HAN")) == (None, None)
+
+    def test_event_is_active_from_its_begin_to_its_end(self) -> None:
+        metrics = Metrics()
+        for number, (state, shown) in enumerate([("begin", 1.0), ("update", 1.0), ("end", 0.0)]):
+            metrics.product(event(state, number))
+            assert self.active(metrics) == shown
+
+    def test_subject_is_active_while_any_of_its_events_is(self) -> None:
+        metrics = Metrics()
+        metrics.product(event("begin"))
+        metrics.product(event("begin", data_id="b"))
+        metrics.product(event("end", 1))
+        assert self.active(metrics) == 1.0
+        metrics.product(event("end", 1, data_id="b"))
+        assert self.active(metrics) == 0.0
+
+    def test_kinds_and_subjects_are_counted_apart(self) -> None:
+        metrics = Metrics()
+        metrics.expect_events("plasmapause_crossing", ["emma"])
+        metrics.event_began("plasmapause_crossing", "emma")
+        metrics.event_began("plasmapause_crossing", "emma")
+        metrics.event_began("timing_offset", "emma")
+        assert self.total(metrics) == 2.0
+        assert value(metrics, "geospace_events_total", kind="timing_offset", subject="emma") == 1.0
 
 
 class TestHealth:
@@ -221,7 +307,11 @@ class TestModels:
 
 def full() -> Metrics:
     metrics = Metrics(["native"], reasons=["not_json"])
-    metrics.product(flr())
+    dense = flr()
+    metrics.product(replace(dense, body={**dense.body, "density_amu_cm3": 1520.0}))
+    metrics.product(plasmapause())
+    metrics.product(event("begin"))
+    metrics.event_began("plasmapause_crossing", "emma")
     metrics.product(health("gap"))
     metrics.samples_stored("TAR", 1)
     metrics.source_lag("TAR", 1.0)
@@ -235,7 +325,12 @@ def full() -> Metrics:
 CONTRACT = {
     "geospace_flr_label": ("gauge", {"pair", "label"}),
     "geospace_flr_frequency_hertz": ("gauge", {"pair"}),
+    "geospace_flr_density_amu_per_cubic_centimeter": ("gauge", {"pair"}),
     "geospace_flr_data_timestamp_seconds": ("gauge", {"pair"}),
+    "geospace_plasmapause_l_shell": ("gauge", {"chain"}),
+    "geospace_plasmapause_data_timestamp_seconds": ("gauge", {"chain"}),
+    "geospace_events": ("counter", {"kind", "subject"}),
+    "geospace_event_active": ("gauge", {"kind", "subject"}),
     "geospace_messages_received": ("counter", {"decoder"}),
     "geospace_messages_rejected": ("counter", {"decoder", "reason"}),
     "geospace_samples_stored": ("counter", {"source"}),
