@@ -30,7 +30,7 @@ AMU_KG = 1.66053907e-27
 UNIT_DENSITY_KG_M3 = AMU_KG * 1e6
 """1 amu cm⁻³."""
 
-LOWEST_L, HIGHEST_L = 1.2, 30.0
+LOWEST_L, HIGHEST_L = 1.2, 20.0
 """Where a dipole line may stand for a real one at all."""
 
 DENSITY_INDICES = (-2.0, 8.0)
@@ -41,7 +41,7 @@ HARMONICS = 5
 
 # The table runs over ln(L / r of the foot) and m by Chebyshev polynomials of these degrees.
 _LONGEST = math.log(HIGHEST_L)
-_DEGREES = (30, 18)
+_DEGREES = (32, 40)
 
 
 # -- dipole ----------------------------------------------------------------------------------------------------
@@ -110,7 +110,7 @@ def dipole_wave_constant(
     Returns
     -------
     ndarray, shape (p,)
-        Good to 1e-9 of itself; NaN where L is not from 1.2 to 30, or the line does not reach the ionosphere.
+        Good to 1e-8 of itself; NaN where L is not from 1.2 to 20, or the line does not reach the ionosphere.
 
     Raises
     ------

@@ -86,10 +86,10 @@ def standing_waves(weight: FloatArray, count: int, ends: LineEnds = LineEnds.FIX
     functions = vectors.T[: -count - 1 : -1] * number[:, None]
     coefficients = functions @ _functions(ends)
     coefficients[:, 0] -= functions @ mean[0]
-    at_end = legendre.legval(
-        -1.0, coefficients.T if ends is LineEnds.FREE else legendre.legder(coefficients.T)
-    )
-    coefficients *= np.where(at_end < 0.0, -1.0, 1.0)[:, None]
+    # At x = −1 the polynomials are (−1)^n, and rise by −(−1)^n n (n + 1) / 2.
+    degree = np.arange(ORDER + 2)
+    rise = 1.0 if ends is LineEnds.FREE else -0.5 * degree * (degree + 1.0)
+    coefficients *= np.sign(coefficients @ (rise * (-1.0) ** degree))[:, None]
     return StandingWaves(number, coefficients)
 
 

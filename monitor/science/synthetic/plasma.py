@@ -13,13 +13,10 @@ from functools import lru_cache
 
 import numpy as np
 
+from monitor.science.fieldline import EARTH_RADIUS_M, MU_0, UNIT_DENSITY_KG_M3, dipole_modes
 from monitor.types import SECOND_NS, FloatArray
 
-EARTH_RADIUS_M = 6.3712e6
 EQUATORIAL_FIELD_T = 30.0e-6
-_AMU_KG = 1.66053907e-27
-_MU_0 = 4.0e-7 * math.pi
-_CHEBYSHEV_ORDER = 32
 _DAWN_H = 5.0
 _TORUS_WIDTH_L = 0.3
 
@@ -137,7 +134,7 @@ def resonance_frequency_Hz(
 ) -> FloatArray:
     """Frequencies (Hz) of toroidal modes, shape like `l_shell`: f = K V_A / (2π L R_E) at the equator."""
     constant = np.array([wave_constants(float(value), exponent)[harmonic - 1] for value in np.ravel(l_shell)])
-    alfven_m_s = EQUATORIAL_FIELD_T / l_shell**3 / np.sqrt(_MU_0 * _AMU_KG * 1e6 * rho_eq_amu_cm3)
+    alfven_m_s = EQUATORIAL_FIELD_T / l_shell**3 / np.sqrt(MU_0 * UNIT_DENSITY_KG_M3 * rho_eq_amu_cm3)
     frequency: FloatArray = (
         constant.reshape(l_shell.shape) * alfven_m_s / (2.0 * np.pi * l_shell * EARTH_RADIUS_M)
     )
@@ -150,7 +147,7 @@ def wave_constants(l_shell: float, exponent: float = 1.0) -> tuple[float, float,
 
     Toroidal standing waves of a dipole with fixed ends at the Earth's surface (Cummings et al. 1969,
     doi:10.1029/JA074i003p00778): z is the sine of the magnetic latitude, z₀ = √(1 − 1/L), ρ ∝ r^−m.
-    Solved by Chebyshev collocation; m = 6 gives n π / (2 z₀).
+    m = 6 gives n π / (2 z₀).
 
     Raises
     ------
@@ -159,20 +156,8 @@ def wave_constants(l_shell: float, exponent: float = 1.0) -> tuple[float, float,
     """
     if not l_shell > 1.0:
         raise ValueError(f"l_shell must exceed 1, got {l_shell}")
-    order = _CHEBYSHEV_ORDER
-    nodes = np.cos(np.pi * np.arange(order + 1) / order)
-    scale = np.ones(order + 1)
-    scale[[0, -1]] = 2.0
-    scale *= (-1.0) ** np.arange(order + 1)
-    difference = nodes[:, None] - nodes[None, :] + np.eye(order + 1)
-    derivative = np.outer(scale, 1.0 / scale) / difference
-    derivative -= np.diag(derivative.sum(axis=1))
-    end2 = 1.0 - 1.0 / l_shell
-    second = (derivative @ derivative)[1:-1, 1:-1] / end2
-    inertia = (1.0 - end2 * nodes[1:-1] ** 2) ** (6.0 - exponent)
-    squares = np.sort(np.linalg.eigvals(-second / inertia[:, None]).real)
-    first, second_k, third = np.sqrt(squares[:3]).tolist()
-    return first, second_k, third
+    first, second, third = dipole_modes(l_shell, exponent, ionosphere_km=0.0).wave_number.tolist()
+    return first, second, third
 
 
 def _refilled(hour: float) -> float:
