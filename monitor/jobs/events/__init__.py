@@ -1,0 +1,1 @@
+"""Events held against simulated storms whose plasmapause is known."""
