@@ -318,12 +318,14 @@ def _kp(kp_maximum: KpMaximum, end_ns: int) -> KpMaxima:
 
 
 def _coarse(parameters: PlasmapauseParameters) -> PlasmapauseParameters:
-    """The model on a coarser grid, for one pair: it knows no better, and there may be thousands of them."""
+    """The model on a coarser grid for one pair, which sees no slope: there may be thousands of them to store."""
     return replace(
         parameters,
         step_l=2.0 * parameters.step_l,
         plasmasphere_levels=(*parameters.plasmasphere_levels[:2], _SINGLE_LEVELS),
         trough_levels=(*parameters.trough_levels[:2], _SINGLE_LEVELS),
+        slopes_per_l=(0.0,),
+        slope_weights=(1.0,),
     )
 
 

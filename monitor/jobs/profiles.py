@@ -1,0 +1,79 @@
+"""Profiles as a table: a row for each pair and time, with the columns of the EMMA group's records."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Iterator, Mapping
+from typing import IO
+
+from monitor.types import Json, Product
+
+PROFILE_COLUMNS = {
+    "time": "UTC",
+    "gsm_lat": "deg",
+    "gsm_lon": "deg",
+    "gsm_z": "m",
+    "rho_si": "kg m-3",
+    "rho": "amu cm-3",
+    "distance": "R_E",
+    "lt": "h",
+    "mlt": "h",
+    "l_shell": "",
+    "rho_low": "amu cm-3",
+    "rho_high": "amu cm-3",
+    "label": "",
+    "illumination": "",
+    "flags": "",
+}
+"""The columns behind `chain` and `pair`, with their units: the first nine as the EMMA group names them."""
+
+_AS_THEY_ARE = tuple(name for name in PROFILE_COLUMNS if name not in ("time", "rho_low", "rho_high", "flags"))
+
+Row = dict[str, str]
+
+
+def profile_rows(body: Mapping[str, Json]) -> Iterator[Row]:
+    """The rows of one `profile` object, the outermost pair first; a cell is empty where nothing is known.
+
+    `time` is the centre of the window: what densities, places and hours belong to. Flags have a space between them.
+    """
+    for place, pair in enumerate(body["pairs"]):
+        low, high = body["rho_interval"][place] or (None, None)
+        yield {
+            "chain": body["chain"],
+            "pair": pair,
+            "time": body["effective_time"],
+            **{name: _cell(body[name][place]) for name in _AS_THEY_ARE},
+            "rho_low": _cell(low),
+            "rho_high": _cell(high),
+            "flags": " ".join(body["flags"][place]),
+        }
+
+
+def write_profiles(products: Iterable[Product], file: IO[str]) -> int:
+    """Write the newest revision of every `profile` object as CSV, by chain and time; return the number of rows.
+
+    Parameters
+    ----------
+    products : iterable of Product
+        In the order in which they were made; other kinds are passed over.
+    file : text file
+        Opened with `newline=""`.
+    """
+    newest: dict[tuple[str, int], Product] = {}
+    for product in products:
+        if product.kind == "profile":
+            newest[product.subject, product.time_ns] = product
+    writer = csv.DictWriter(file, ["chain", "pair", *PROFILE_COLUMNS], lineterminator="\n")
+    writer.writeheader()
+    count = 0
+    for key in sorted(newest):
+        for row in profile_rows(newest[key].body):
+            writer.writerow(row)
+            count += 1
+    return count
+
+
+def _cell(value: Json) -> str:
+    """A value as text that reads back as the same number."""
+    return "" if value is None else str(value)
