@@ -151,9 +151,9 @@ def _add_learning(commands: Any) -> None:
     learned.set_defaults(command=_train_flr)
 
     evaluate = commands.add_parser("evaluate", help="measure a model on what it has not seen")
-    measured = evaluate.add_subparsers(required=True, metavar="WHAT").add_parser(
-        "flr", help="classes and frequencies of field line resonances"
-    )
+    what = evaluate.add_subparsers(required=True, metavar="WHAT")
+    _add_evaluate_events(what)
+    measured = what.add_parser("flr", help="classes and frequencies of field line resonances")
     measured.add_argument("--model", default="bundled", metavar="FOLDER", help="default: the bundled one")
     measured.add_argument(
         "-o", "--output", type=Path, default=Path("flr-report"), metavar="FOLDER", help="default: flr-report"
@@ -167,6 +167,28 @@ def _add_learning(commands: Any) -> None:
         help="files of real pairs without labels, listed beside a plain FFT",
     )
     measured.set_defaults(command=_evaluate_flr)
+
+
+def _add_evaluate_events(what: Any) -> None:
+    """The command `evaluate events`."""
+    events = what.add_parser("events", help="crossings of the plasmapause in simulated storms")
+    events.add_argument(
+        "-o",
+        "--report",
+        type=Path,
+        default=Path("events-report"),
+        metavar="FOLDER",
+        help="default: events-report",
+    )
+    events.add_argument("--storms", type=_count, metavar="N", help="storms to simulate (default 60)")
+    events.add_argument(
+        "--quiet-days", type=_positive, metavar="N", help="days without a storm, beside them (default 30)"
+    )
+    events.add_argument("--first-seed", type=int, default=0, metavar="N", help="of the storms (default 0)")
+    events.add_argument("--quick", action="store_true", help="three storms and a quiet stretch: a first look")
+    events.add_argument("--workers", type=_count, metavar="N", help="processes that simulate")
+    _add_config(events)
+    events.set_defaults(command=_evaluate_events)
 
 
 def _add_labelled(parser: argparse.ArgumentParser) -> None:
@@ -320,6 +342,29 @@ def _evaluate_flr(options: argparse.Namespace) -> int:
         _labelled(options),
         archive=archive,
         test_cases=options.cases or len(bundled.TEST_CASES),
+        workers=options.workers,
+        progress=sys.stderr.isatty(),
+        told=_tell,
+    )
+    return EXIT_DONE
+
+
+def _evaluate_events(options: argparse.Namespace) -> int:
+    from monitor.jobs.events import evaluate
+
+    # Any configuration would do: only its thresholds and model are taken, so the usual file is not looked for.
+    config = Config() if options.config is None else _configuration(options)
+    storms, quiet_days = evaluate.STORMS, evaluate.QUIET_DAYS
+    if options.quick:
+        storms, quiet_days = evaluate.QUICK_STORMS, evaluate.QUICK_QUIET_DAYS
+    if options.first_seed < 0:
+        raise MonitorError(f"--first-seed must not be negative, found {options.first_seed}")
+    evaluate.evaluate_events(
+        config,
+        options.report,
+        storms=options.storms or storms,
+        quiet_days=options.quiet_days or quiet_days,
+        first_seed=options.first_seed,
         workers=options.workers,
         progress=sys.stderr.isatty(),
         told=_tell,

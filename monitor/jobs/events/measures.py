@@ -194,7 +194,7 @@ def judge(run: Run, sequence: int, merge_ns: int) -> Judged:
         chain=tuple(Outcome(sequence, one, begin) for one, begin in whole.told),
         false_pair=tuple(false),
         false_chain=whole.false,
-        windows=_windows(run),
+        windows=windows_of(run),
     )
 
 
@@ -319,8 +319,14 @@ def _positions(judged: Sequence[Judged], rounds: int, seed: int) -> dict[str, Po
     }
 
 
-def _windows(run: Run) -> Windows:
-    """The windows of a run with what was said first about each of them."""
+def windows_of(run: Run) -> Windows:
+    """The windows of a run with what was said first about each of them.
+
+    Raises
+    ------
+    ValueError
+        Where a stated L_pp lies outside its own interval.
+    """
     bodies = {
         one.product.time_ns: one.product.body
         for one in reversed(run.said)
