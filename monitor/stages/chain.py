@@ -13,13 +13,12 @@ import numpy as np
 from monitor.science.plasmapause import UNLABELLED, Observation, advance, initial, observe, summarise
 from monitor.science.plasmapause_parameters import PlasmapauseParameters
 from monitor.science.profile import power_law
-from monitor.stages.chain_memory import KpMaxima, Memory, Window, written_pairs
+from monitor.stages.chain_memory import CHECKPOINT, KpMaxima, Memory, Window, written_pairs
 from monitor.types import (
     CLASSES,
     Chain,
     ChainState,
     Finding,
-    Float32Array,
     FloatArray,
     Illumination,
     Json,
@@ -197,9 +196,7 @@ class ChainStage:
         for name, written in state["chains"].items():
             memory = self._memories.get(name)
             if memory is not None and written_pairs(memory.chain) == written["pairs"]:
-                memory = self._memories[name] = Memory.read(memory.chain, written)
-                # What was said follows from what came in; it is not said again.
-                self._run(memory, no_kp)
+                self._memories[name] = Memory.read(memory.chain, written, self._is_used)
         self._snapshot = None
 
     def _settings(self) -> Json:
@@ -223,42 +220,47 @@ class ChainStage:
         said = []
         for place in range(memory.begin(), memory.closed):
             window = memory.windows[place]
-            before_ns, before = memory.before(place)
             if window.kp is None and not is_private(memory.chain):
                 window.kp = _kp(kp_maximum, window.end_ns)
-            state = self._turn(memory.chain, window, before_ns, before)
-            memory.passed(place)
+            state = self._turn(memory, place)
             if state != window.said:
                 window.said = state
                 said.append(state)
-        if memory.newest_ns is not None:
-            memory.forget(memory.newest_ns - self._remember_ns)
+        self._forget(memory)
         return said
 
-    def _turn(
-        self, chain: Chain, window: Window, before_ns: int | None, before: Float32Array | None
-    ) -> ChainState:
-        """Take one window into the filter, and say what is known then."""
-        findings = tuple(window.findings.get(pair.name) for pair in chain.pairs)
-        used = tuple(one is not None and counts(one, night=self._night) for one in findings)
+    def _turn(self, memory: Memory, place: int) -> ChainState:
+        """Take the window at a place into the filter, and say what is known then."""
+        chain, window = memory.chain, memory.windows[place]
         parameters = self._coarse if is_private(chain) else self._parameters
-        state = initial(parameters) if before is None else before
-        if before_ns is not None:
+        before_ns, state = memory.before(place)
+        if before_ns is None or state is None:
+            state = initial(parameters)
+        else:
             state = advance(parameters, state, (window.end_ns - before_ns) / _HOUR_NS)
-        seen = observation(chain.pairs, findings, used, self._station_l)
+        seen = self._observation(chain, window)
         window.state = observe(parameters, state, seen)
-        kp_12h, kp_24h = window.kp or (None, None)
-        return ChainState(
-            chain=chain,
-            end_ns=window.end_ns,
-            length_ns=next(one.length_ns for one in findings if one is not None),
-            findings=findings,
-            used=used,
-            plasmapause=summarise(parameters, window.state, seen, self._level, self._widest_l),
-            fit=power_law(seen.l_shell, np.exp(seen.ln_density), seen.sigma_ln),
-            kp_maximum_12h=kp_12h,
-            kp_maximum_24h=kp_24h,
-        )
+        memory.passed(place)
+        estimate = summarise(parameters, window.state, seen, self._level, self._widest_l)
+        fit = power_law(seen.l_shell, np.exp(seen.ln_density), seen.sigma_ln)
+        return window.state_of(chain, self._is_used, estimate, fit)
+
+    def _forget(self, memory: Memory) -> None:
+        """Fold what is longer ago than is remembered."""
+        while memory.windows and memory.is_foldable(memory.windows[-1].end_ns - self._remember_ns):
+            if memory.windows[CHECKPOINT - 1].state is None:
+                # After a restart only the newest state is known.
+                for place in range(CHECKPOINT):
+                    self._turn(memory, place)
+            memory.fold()
+
+    def _observation(self, chain: Chain, window: Window) -> Observation:
+        findings = [window.findings.get(pair.name) for pair in chain.pairs]
+        used = [one if self._is_used(one) else None for one in findings]
+        return observation(chain.pairs, used, self._station_l)
+
+    def _is_used(self, finding: Finding | None) -> bool:
+        return finding is not None and counts(finding, night=self._night)
 
 
 def counts(finding: Finding, *, night: bool) -> bool:
@@ -268,34 +270,32 @@ def counts(finding: Finding, *, night: bool) -> bool:
 
 def observation(
     pairs: Sequence[Pair],
-    findings: Sequence[Finding | None],
-    used: Sequence[bool],
+    used: Sequence[Finding | None],
     station_l: Mapping[str, float],
 ) -> Observation:
-    """What findings tell the plasmapause: one row for each pair, of which those that are not used say nothing.
+    """What findings tell the plasmapause: one row for each pair, of which those without one say nothing.
 
     Parameters
     ----------
     pairs : sequence of Pair
         The outermost first, each with an L above 1.
-    findings, used : sequence
+    used : sequence of Finding or None
         For each of them.
     station_l : mapping of str to float
         L of the stations.
     """
-    said = [one if counted else None for one, counted in zip(findings, used, strict=True)]
-    density = np.array([_density(one) for one in said], dtype=np.float64).reshape(-1, 3)
+    density = np.array([_density(one) for one in used], dtype=np.float64).reshape(-1, 3)
     density[~((density > 0.0) & np.isfinite(density)).all(axis=1)] = np.nan
     middle, low, high = np.log(density).T
     l_shell = np.array([pair.l_shell for pair in pairs], dtype=np.float64)
-    label = [UNLABELLED if one is None else CLASSES.index(one.label) for one in said]
+    label = [UNLABELLED if one is None else CLASSES.index(one.label) for one in used]
     return Observation(
         l_shell=l_shell,
         half_span_l=_half_spans(pairs, l_shell, station_l),
         ln_density=middle,
         sigma_ln=np.abs(high - low) / (2.0 * _SIGMAS),
         label=np.array(label, dtype=np.int64),
-        ambiguous=np.array([one is not None and "harmonic_ambiguous" in one.flags for one in said]),
+        ambiguous=np.array([one is not None and "harmonic_ambiguous" in one.flags for one in used]),
     )
 
 

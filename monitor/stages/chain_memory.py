@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 from bisect import bisect_left
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import astuple, dataclass, field, replace
 
 import numpy as np
 
@@ -18,6 +19,8 @@ from monitor.types import (
     LineEnds,
     MassDensity,
     Pair,
+    PlasmapauseEstimate,
+    PowerLaw,
 )
 
 CHECKPOINT = 8
@@ -25,6 +28,10 @@ CHECKPOINT = 8
 
 KpMaxima = tuple[float | None, float | None]
 """Largest Kp of the 12 and of the 24 hours before the end of a window."""
+
+
+Used = Callable[[Finding | None], bool]
+"""Whether the plasmapause may rest on a finding."""
 
 
 @dataclass(slots=True, eq=False)
@@ -52,6 +59,24 @@ class Window:
     said: ChainState | None = None
     state: Float32Array | None = None
     kp: KpMaxima | None = None
+
+    def state_of(
+        self, chain: Chain, used: Used, estimate: PlasmapauseEstimate, fit: PowerLaw | None
+    ) -> ChainState:
+        """The chain's state in this window, by what was made of its findings."""
+        findings = tuple(self.findings.get(pair.name) for pair in chain.pairs)
+        kp_12h, kp_24h = self.kp or (None, None)
+        return ChainState(
+            chain=chain,
+            end_ns=self.end_ns,
+            length_ns=next(one.length_ns for one in findings if one is not None),
+            findings=findings,
+            used=tuple(used(one) for one in findings),
+            plasmapause=estimate,
+            fit=fit,
+            kp_maximum_12h=kp_12h,
+            kp_maximum_24h=kp_24h,
+        )
 
     def put(self, finding: Finding) -> bool:
         """Insert or replace a pair's finding; return whether it says something new."""
@@ -127,58 +152,81 @@ class Memory:
         if place and place % CHECKPOINT:
             self.windows[place - 1].state = None
 
-    def forget(self, horizon_ns: int) -> None:
-        """Fold closed windows that ended before the horizon into the base, a checkpoint at a time."""
-        while self.closed > CHECKPOINT:
-            last = self.windows[CHECKPOINT - 1]
-            if last.end_ns >= horizon_ns or last.state is None:
-                return
-            self.base_ns, self.base = last.end_ns, last.state
-            del self.windows[:CHECKPOINT]
-            self.closed -= CHECKPOINT
-            self.written = None
+    def is_foldable(self, horizon_ns: int) -> bool:
+        """Whether all windows up to the first checkpoint are closed and ended before the horizon."""
+        return self.closed > CHECKPOINT and self.windows[CHECKPOINT - 1].end_ns < horizon_ns
+
+    def fold(self) -> None:
+        """Let go of the windows up to the first checkpoint but for the state after them, which must be known."""
+        last = self.windows[CHECKPOINT - 1]
+        self.base_ns, self.base = last.end_ns, last.state
+        del self.windows[:CHECKPOINT]
+        self.closed -= CHECKPOINT
+        self.written = None
 
     def write(self) -> Json:
         """As JSON; the same object again until something changes."""
         if self.written is None:
+            newest = self.windows[self.closed - 1].state if self.closed else None
             self.written = {
                 "pairs": written_pairs(self.chain),
                 "base_ns": self.base_ns,
                 "base": None if self.base is None else write_array(self.base),
                 "closed": self.closed,
+                "newest": None if newest is None else write_array(newest),
                 "reached": self.reached.copy(),
-                "windows": [[one.end_ns, one.kp, one.written.copy()] for one in self.windows],
+                "windows": [
+                    [one.end_ns, one.kp, one.written.copy(), None if one.said is None else _said(one.said)]
+                    for one in self.windows
+                ],
             }
         return self.written
 
     @classmethod
-    def read(cls, chain: Chain, written: Json) -> Memory:
+    def read(cls, chain: Chain, written: Json, used: Used) -> Memory:
         """What `write` gave for the same chain."""
-        by_name = {pair.name: pair for pair in chain.pairs}
-        windows = [
-            Window(
-                end_ns=end_ns,
-                findings={name: read(by_name[name], one) for name, one in findings.items()},
-                written=dict(findings),
-                kp=None if kp is None else (kp[0], kp[1]),
-            )
-            for end_ns, kp, findings in written["windows"]
-        ]
-        base = written["base"]
-        return cls(
+        base, newest = written["base"], written["newest"]
+        memory = cls(
             chain,
-            windows,
+            [_read_window(chain, one, used) for one in written["windows"]],
             written["closed"],
             dict(written["reached"]),
             written["base_ns"],
             None if base is None else read_array(base),
             written,
         )
+        if newest is not None:
+            memory.windows[memory.closed - 1].state = read_array(newest)
+        return memory
 
 
 def written_pairs(chain: Chain) -> Json:
     """What makes a chain the same as it was when its memory was written."""
     return [[pair.poleward, pair.equatorward, pair.l_shell] for pair in chain.pairs]
+
+
+def _said(state: ChainState) -> Json:
+    """What was made of a window's findings; the rest of a state follows from them."""
+    fit = state.fit
+    return [list(astuple(state.plasmapause)), None if fit is None else list(astuple(fit))]
+
+
+def _read_window(chain: Chain, written: Json, used: Used) -> Window:
+    end_ns, kp, findings, said = written
+    by_name = {pair.name: pair for pair in chain.pairs}
+    window = Window(
+        end_ns=end_ns,
+        findings={name: read(by_name[name], one) for name, one in findings.items()},
+        written=dict(findings),
+        kp=None if kp is None else (kp[0], kp[1]),
+    )
+    if said is not None:
+        (l_shell, low, high, confidence, inside, reason, by_label, by_gradient), fit = said
+        estimate = PlasmapauseEstimate(
+            l_shell, low, high, confidence, tuple(inside), reason, by_label, by_gradient
+        )
+        window.said = window.state_of(chain, used, estimate, None if fit is None else PowerLaw(*fit))
+    return window
 
 
 def write(finding: Finding) -> Json:

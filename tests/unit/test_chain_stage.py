@@ -77,7 +77,7 @@ def test_stage_says_what_the_science_says() -> None:
     state = initial(PARAMETERS)
     assert len(said) == 6
     for n, found in enumerate(said):
-        seen = observation(EMMA.pairs, window(n, 10.0 + n, 400.0, 1100.0), (True,) * 3, STATION_L)
+        seen = observation(EMMA.pairs, window(n, 10.0 + n, 400.0, 1100.0), STATION_L)
         state = observe(PARAMETERS, advance(PARAMETERS, state, 0.5) if n else state, seen)
         assert found.plasmapause == summarise(PARAMETERS, state, seen, 0.9, 3.0)
         assert found.fit == power_law(seen.l_shell, np.array([10.0 + n, 400.0, 1100.0]), seen.sigma_ln)
@@ -87,7 +87,7 @@ def test_stage_says_what_the_science_says() -> None:
 
 def test_hours_between_windows_count() -> None:
     rows = [*window(1, 8.0, 500.0, 900.0), *window(40, 8.0, None, None)]
-    seen = [observation(EMMA.pairs, rows[at : at + 3], (True,) * 3, STATION_L) for at in (0, 3)]
+    seen = [observation(EMMA.pairs, rows[at : at + 3], STATION_L) for at in (0, 3)]
     state = observe(PARAMETERS, initial(PARAMETERS), seen[0])
     state = observe(PARAMETERS, advance(PARAMETERS, state, 19.5), seen[1])
     assert stage().feed(rows)[1].plasmapause == summarise(PARAMETERS, state, seen[1], 0.9, 3.0)
@@ -115,14 +115,9 @@ def test_pair_is_used_by_its_label_and_light(one: Finding, by_day: bool, at_nigh
 
 def test_observation_has_what_is_used_and_nothing_else() -> None:
     third = frozenset({"harmonic_ambiguous"})
-    rows = [
-        finding(1, OUTER, 10.0, flags=third),
-        finding(1, MIDDLE, 300.0),
-        finding(1, LONE, None, Label.PBL),
-    ]
+    used = (finding(1, OUTER, 10.0, flags=third), None, None, finding(1, LONE, None, Label.PBL))
     pairs = (OUTER, MIDDLE, INNER, LONE)
-    findings = (rows[0], rows[1], None, rows[2])
-    seen = observation(pairs, findings, (True, False, False, True), STATION_L)
+    seen = observation(pairs, used, STATION_L)
     assert seen.l_shell.tolist() == [4.8, 3.9, 2.9, 2.2]
     assert seen.half_span_l[:3] == pytest.approx([0.3, 0.6, 0.2])
     assert math.isnan(seen.half_span_l[3])
@@ -137,14 +132,14 @@ def test_observation_has_what_is_used_and_nothing_else() -> None:
 @pytest.mark.parametrize("rho", [0.0, -3.0, math.nan, math.inf])
 def test_density_that_cannot_be_is_none(rho: float) -> None:
     one = replace(finding(1, MIDDLE), density=density(rho))
-    seen = observation((MIDDLE,), (one,), (True,), STATION_L)
+    seen = observation((MIDDLE,), (one,), STATION_L)
     assert math.isnan(seen.ln_density[0])
     assert seen.seen.tolist() == [True]
 
 
 @pytest.mark.parametrize("station_l", [{}, {"OUJ": 4.5}, {"OUJ": 3.3, "HAN": 4.5}, {"OUJ": 12.0, "HAN": 3.3}])
 def test_distance_of_stations_that_cannot_be_is_unknown(station_l: dict[str, float]) -> None:
-    seen = observation((MIDDLE,), (None,), (False,), station_l)
+    seen = observation((MIDDLE,), (None,), station_l)
     assert math.isnan(seen.half_span_l[0])
 
 
