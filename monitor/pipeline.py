@@ -181,8 +181,9 @@ class Pipeline:
         """End an offline run: close every window that ends at or before its pair's clock."""
         products = self._onward(self._window.flush())
         if self._learned is not None:
-            issued, findings = self._issued(self._learned.track.flush())
-            products.extend(issued + self._along(findings, issued))
+            findings = self._dense(self._learned.track.flush())
+            issued = self._product.feed(findings)
+            products += [*issued, *self._along(findings, issued, self._window.pair_clocks)]
         products.extend(self._chains.issue(self._chains.chain.flush(self._kp.maximum), []))
         return products
 
@@ -206,41 +207,44 @@ class Pipeline:
 
     def _onward(self, windows: Sequence[WindowBatch]) -> list[Product]:
         products: list[Product] = []
-        issued: list[Product] = []
         found: list[Finding] = []
         for window in windows:
             with self._watch("spectrum"):
                 spectra = self._spectrum.feed([window])
             with self._watch("resonance"):
                 resonances: Sequence[ResonanceBatch] = self._resonance.feed(spectra)
-            new, findings = self._issued(self._found(resonances))
-            issued += new
+            findings = self._dense(self._found(resonances))
             found += findings
             with self._watch("product"):
-                products.extend(new)
+                products.extend(self._product.feed(findings))
                 if self._spectra is not None:
                     products.extend(self._spectra.feed(spectra))
                 products.extend(self._health.feed(resonances))
-        products.extend(self._along(found, issued))
+        pair_clocks = self._window.pair_clocks
+        products.extend(self._along(found, products, pair_clocks))
         clocks = self._window.clocks
         if clocks:
-            now = max([*clocks.values(), *self._window.pair_clocks.values()])
+            now = max([*clocks.values(), *pair_clocks.values()])
             products.extend(self._health.feed([SourceClocks(clocks, now)]))
         return products
 
-    def _issued(self, findings: Sequence[Finding]) -> tuple[list[Product], list[Finding]]:
-        """The `flr` objects of findings, and the findings with their densities."""
+    def _dense(self, findings: Sequence[Finding]) -> list[Finding]:
+        """The findings with their densities."""
         with self._watch("density"):
-            dense = self._density.feed(findings, self._kp.at)
-        with self._watch("product"):
-            return self._product.feed(dense), dense
+            return self._density.feed(findings, self._kp.at)
 
-    def _along(self, findings: Sequence[Finding], issued: Sequence[Product]) -> list[Product]:
-        """What follows for the chains."""
+    def _along(
+        self, findings: Sequence[Finding], issued: Sequence[Product], clocks: Mapping[str, int]
+    ) -> list[Product]:
+        """What follows for the chains; `issued` are the objects of their pairs."""
+        if not self._chains.chains:
+            return []
         with self._watch("chain"):
-            states = self._chains.chain.feed(findings, self._window.pair_clocks, self._kp.maximum)
+            states = self._chains.chain.feed(findings, clocks, self._kp.maximum)
             if self._kp.has_news():
                 states += self._chains.chain.kp_changed(self._kp.maximum)
+        if not states and not issued:
+            return []
         with self._watch("event"):
             return self._chains.issue(states, issued)
 

@@ -81,7 +81,11 @@ def test_every_stage_is_watched() -> None:
         yield
 
     Pipeline(CONFIG, watch).feed(blocks(0, 600))
-    assert seen == ["window", "spectrum", "resonance", "product"]
+    assert seen == ["window", "spectrum", "resonance", "density", "product"]
+    seen.clear()
+    chain = Config(pairs=("MUO-PEL:5.37",), chains={"one": ("MUO-PEL",)}, windows=WINDOWS, models=PHYSICAL)
+    Pipeline(chain, watch).feed(blocks(0, 600))
+    assert seen == ["window", "spectrum", "resonance", "density", "product", "chain", "event"]
 
 
 def test_spectra_go_out_where_they_are_wanted() -> None:
