@@ -16,12 +16,17 @@ from monitor.config import Config
 from monitor.decoders.base import parse_time_ns
 from monitor.io.store import Store
 from monitor.pipeline import Pipeline
-from monitor.types import SECOND_NS, Json, Product, SampleBlock
+from monitor.stages.chain import is_private
+from monitor.stages.indices import KP
+from monitor.types import SECOND_NS, Domain, Json, Pair, Product, SampleBlock
 
 logger = logging.getLogger(__name__)
 
 _CURSOR = "cursor"
 _EVER_NS = 1 << 62
+_RETAINED = ("flr", "health", "profile", "plasmapause")
+# No event that still matters began longer ago; those that are open are taken up whatever their age.
+_EVENTS_NS = 7 * 86_400 * SECOND_NS
 # Of an `flr` object, what does not count when two revisions are held against each other. The tracker rests on windows
 # from before the stored samples: where it is built again it is a little less sure, which is no news.
 _NAMES = frozenset({"id", "revision", "published", "valid_until", "track_probability"})
@@ -29,13 +34,25 @@ _NAMES = frozenset({"id", "revision", "published", "valid_until", "track_probabi
 
 def subjects_of(config: Config, kind: str) -> frozenset[str]:
     """The subjects that a kind of product has in this configuration."""
-    if kind == "flr":
-        return frozenset(pair.name for pair in config.pair_list)
-    return frozenset(code for pair in config.pair_list for code in pair.stations)
+    if kind == "health":
+        return frozenset(code for pair in config.pair_list for code in pair.stations)
+    return frozenset(_pairs_by_subject(config, kind))
+
+
+def _pairs_by_subject(config: Config, kind: str) -> dict[str, tuple[Pair, ...]]:
+    """The pairs that an object of a kind is about, by its subject."""
+    if kind in ("profile", "plasmapause"):
+        chains = (chain for chain in config.chain_list if chain.pairs and not is_private(chain))
+        return {chain.name: chain.pairs for chain in chains}
+    return {pair.name: (pair,) for pair in config.pair_list}
 
 
 def stored_product(kind: str, subject: str, document: Mapping[str, Json]) -> Product:
     """The product that a stored document was."""
+    if kind == "event":
+        properties = document["properties"]
+        began_ns = parse_time_ns(properties["start_datetime"])
+        return Product(kind, subject, began_ns, properties["update"], False, document)
     valid_until = document.get("valid_until")
     return Product(
         kind=kind,
@@ -72,7 +89,7 @@ class Recovery:
         It goes the way of all products, so that it comes after what still waits there about the subject.
         """
         gone = []
-        for kind in ("flr", "health"):
+        for kind in _RETAINED:
             present = subjects_of(self._config, kind)
             for subject, document in self._store.latest(kind).items():
                 if subject not in present:
@@ -103,10 +120,13 @@ class Recovery:
             )
             return None, 0
 
-    def samples(self, lookback_ns: int, fed_row: int | None) -> Iterator[tuple[int, SampleBlock, bool]]:
-        """Yield stored blocks of the configured stations, in the order of arrival, as (row, block, is it new).
+    def samples(
+        self, lookback_ns: int, kp_lookback_ns: int, fed_row: int | None
+    ) -> Iterator[tuple[int, SampleBlock, bool]]:
+        """Yield stored blocks of the configured stations and of Kp, in the order of arrival, as (row, block, is it new).
 
-        Blocks that are not new only fill the memory. With `fed_row` None all of the last `lookback_ns` are new.
+        Blocks that are not new only fill the memory. With `fed_row` None all of the last `lookback_ns` are new; Kp,
+        which no window waits for, comes before them then, from further back.
         """
         stations = subjects_of(self._config, "health")
         clocks = {code: clock for code, clock in self._store.sources().items() if code in stations}
@@ -117,16 +137,22 @@ class Recovery:
                 for row, block in self._store.samples(code, clock - lookback_ns, up_to_row=fed_row):
                     yield row, block, False
             for row, block in self._store.samples(None, -_EVER_NS, after_row=fed_row):
-                if block.source in clocks:
+                if block.source in clocks or block.domain is Domain.INDEX:
                     yield row, block, True
             return
+        kp_clock = self._store.sources().get(KP, -_EVER_NS)
+        for row, block in self._store.samples(KP, kp_clock - kp_lookback_ns):
+            if block.domain is Domain.INDEX:
+                yield row, block, False
         oldest = min(clocks.values(), default=0) - lookback_ns - length_ns
         for row, block in self._store.samples(None, oldest):
             begin = clocks.get(block.source, _EVER_NS) - lookback_ns
             if block.end_ns > begin - length_ns:
                 yield row, block, block.end_ns > begin
 
-    def batches(self, lookback_ns: int, fed_row: int | None) -> Iterator[tuple[int, list[SampleBlock], bool]]:
+    def batches(
+        self, lookback_ns: int, kp_lookback_ns: int, fed_row: int | None
+    ) -> Iterator[tuple[int, list[SampleBlock], bool]]:
         """The same as (last row, blocks, are they new), with the stations side by side again.
 
         What was stored in one call was joined station by station. Fed like that, the first station's clock would
@@ -134,7 +160,7 @@ class Recovery:
         """
         together: dict[str, SampleBlock] = {}
         last = 0
-        for row, block, is_new in self.samples(lookback_ns, fed_row):
+        for row, block, is_new in self.samples(lookback_ns, kp_lookback_ns, fed_row):
             if not is_new:
                 yield row, [block], False
                 continue
@@ -147,15 +173,21 @@ class Recovery:
 
     def ledger(self) -> dict[str, Json]:
         """Revisions of the stored products, for product stages that are built again."""
-        return {"product": self._issued("flr"), "spectra": self._issued("spectrum")}
+        return {
+            "product": self._issued("flr"),
+            "spectra": self._issued("spectrum"),
+            "profile": self._issued("profile"),
+            "plasmapause": self._issued("plasmapause"),
+        }
 
     def _issued(self, kind: str) -> dict[str, Json]:
         issued: dict[str, dict[str, list[Json]]] = {}
         clocks = self._store.sources()
-        for pair in self._config.pair_list:
-            newest = max((clocks[code] for code in pair.stations if code in clocks), default=0)
-            for document in self._store.products(kind, pair.name, newest - self._span_ns, _EVER_NS):
-                ends = issued.setdefault(pair.name, {})
+        for subject, pairs in _pairs_by_subject(self._config, kind).items():
+            codes = {code for pair in pairs for code in pair.stations}
+            newest = max((clocks[code] for code in codes if code in clocks), default=0)
+            for document in self._store.products(kind, subject, newest - self._span_ns, _EVER_NS):
+                ends = issued.setdefault(subject, {})
                 ends[str(parse_time_ns(document["time"]))] = [document["revision"], ""]
         return {"version": 1, "issued": issued}
 
@@ -168,13 +200,39 @@ class Recovery:
         begun = min(self._store.sources().values(), default=None)
         return {"health": {"version": 1, "said": said, "begun_ns": begun}}
 
+    def events(self) -> list[dict[str, Json]]:
+        """The newest update of each event of the last days, and of those that are open still, oldest first."""
+        stations = subjects_of(self._config, "health")
+        clocks = [clock for code, clock in self._store.sources().items() if code in stations]
+        begin_ns = max(clocks, default=_EVENTS_NS) - _EVENTS_NS
+        newest: dict[str, dict[str, Json]] = {}
+        for document in [
+            *(one for one in self._store.latest("event").values() if one["properties"]["state"] != "end"),
+            *self._store.products("event", None, begin_ns, _EVER_NS, latest_revision=False),
+        ]:
+            held = newest.get(document["properties"]["data_id"])
+            if held is None or held["properties"]["update"] <= document["properties"]["update"]:
+                newest[document["properties"]["data_id"]] = document
+        return sorted(newest.values(), key=lambda one: str(one["properties"]["start_datetime"]))
+
     def news(self, products: Sequence[Product]) -> list[Product]:
-        """Of recomputed products, those that say something else than the stored ones (health is said later)."""
-        return [product for product in products if product.kind == "flr" and not self._is_said(product)]
+        """Of recomputed products, those that say something else than the stored ones (health is said later).
+
+        The stage of events knows itself what was said.
+        """
+        return [
+            product
+            for product in products
+            if product.kind == "event"
+            or (product.kind in ("flr", "profile", "plasmapause") and not self._is_said(product))
+        ]
 
     def _is_said(self, product: Product) -> bool:
         at = product.time_ns
         stored = next(self._store.products(product.kind, product.subject, at, at + 1), None)
+        if product.kind == "plasmapause":
+            # It rests on windows from before the stored samples: one that was stored knew more.
+            return stored is not None
         # By way of JSON, so that both have the same types.
         return stored is not None and _said(stored) == _said(json.loads(product.encode(0)))
 
@@ -186,9 +244,17 @@ class Recovery:
 
 
 def pieces(blocks: Sequence[SampleBlock], piece_ns: int) -> Iterator[list[SampleBlock]]:
-    """Cut blocks at the multiples of `piece_ns`, and yield what belongs together in the order of time."""
+    """Cut blocks at the multiples of `piece_ns`, and yield what belongs together in the order of time.
+
+    Indices come first and whole: windows ask for the past of them alone.
+    """
+    indices = [block for block in blocks if block.domain is Domain.INDEX]
+    if indices:
+        yield indices
     slots: dict[int, list[SampleBlock]] = {}
     for block in blocks:
+        if block.domain is Domain.INDEX:
+            continue
         start = 0
         while start < block.count:
             slot = (block.t0_ns + start * block.step_ns) // piece_ns

@@ -79,6 +79,8 @@ class Daemon:
         self._metrics = Metrics([entry.decoder for entry in config.inputs])
         self._filters = [topic for entry in config.inputs for topic in entry.filters]
         self._held: set[str] = set()
+        # While it is not up, HTTP answers already, and nothing but the store and the metrics is there.
+        self._up = False
         self._reading = Reading()
         self._models: tuple[ModelInfo, ...] = ()
         self._store: Store
@@ -107,7 +109,11 @@ class Daemon:
             # Whatever ends the run: the thread is through with the store before it is closed.
             stack.callback(self._thread.shutdown)
             stack.callback(self._stop.set)
-            self._worker = Worker(self._config, self._store, self._metrics, self._on_product)
+            # The links in events need the real port; and whoever asks meanwhile hears that we are alive.
+            http = await self._open_http(stack)
+            self._worker = Worker(
+                _public(self._config, http.url), self._store, self._metrics, self._on_product
+            )
             self._models = self._worker.pipeline.models
             self._metrics.models(self._models)
             if not await self._in_thread(self._worker.restore, self._stop.is_set):
@@ -124,11 +130,7 @@ class Daemon:
                 on_fault=lambda reason: self._note("outbox", reason),
             )
             await self._in_thread(self._observe)
-            http = HttpServer(
-                self._config.http.listen, metrics=self._metrics.render, ready=self._ready, status=self._status
-            )
-            await http.start()
-            stack.push_async_callback(http.stop)
+            self._up = True
             # What lives from here on is not searched again by the garbage collector, which takes 60 ms.
             gc.collect()
             gc.freeze()
@@ -258,6 +260,18 @@ class Daemon:
         self._metrics.queue_depth("outbox", self._publisher.waiting)
         self._reading = reading
 
+    async def _open_http(self, stack: AsyncExitStack) -> HttpServer:
+        http = HttpServer(
+            self._config.http.listen,
+            metrics=self._metrics.render,
+            ready=self._ready,
+            status=self._status,
+            event=self._store.event,
+        )
+        await http.start()
+        stack.push_async_callback(http.stop)
+        return http
+
     async def _own_broker(self, stack: AsyncExitStack) -> LocalBroker | None:
         """Start the broker of an `embedded://` configuration; None where the configuration names one."""
         if not self._config.mqtt.is_embedded:
@@ -320,6 +334,8 @@ class Daemon:
             logger.info("the broker does not answer: it will say itself that we are gone")
 
     def _ready(self) -> tuple[bool, list[str]]:
+        if not self._up:
+            return False, ["the last run is being taken up"]
         reasons = [] if self._link.connected else ["the broker is not connected"]
         reasons += self._degradation.reasons
         return not reasons, reasons
@@ -330,8 +346,8 @@ class Daemon:
             self._reading,
             started_ns=self._started_ns,
             reasons=self._ready()[1],
-            connected=self._link.connected,
-            queues={"intake": self._link.waiting, "outbox": self._publisher.waiting},
+            connected=self._up and self._link.connected,
+            queues={"intake": self._link.waiting, "outbox": self._publisher.waiting} if self._up else {},
             store_bytes=self._store.size_bytes(),
             models=self._models,
         )
@@ -355,6 +371,13 @@ class Daemon:
 
     async def _in_thread(self, call: Callable[..., T], *arguments: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, call, *arguments)
+
+
+def _public(config: Config, url: str) -> Config:
+    """The configuration with the URL for links: the one that is configured, else the server's own."""
+    if config.http.public_url is not None:
+        return config
+    return config.model_copy(update={"http": config.http.model_copy(update={"public_url": url})})
 
 
 async def _within(work: Awaitable[object], timeout_s: float) -> bool:

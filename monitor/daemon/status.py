@@ -75,4 +75,6 @@ def status_page(
             for source, clock in sorted(reading.source_clocks.items())
         },
         "pairs": {pair.name: reading.latest.get(pair.name) for pair in config.pair_list},
+        "chains": {chain.name: reading.chains.get(chain.name) for chain in config.chain_list},
+        "events": list(reading.events),
     }

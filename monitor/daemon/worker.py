@@ -22,13 +22,17 @@ from monitor.decoders import DECODERS, Decoder
 from monitor.errors import DecodeError, StoreError
 from monitor.io.metrics import Metrics
 from monitor.io.store import Store
+from monitor.io.store_rows import content
 from monitor.pipeline import Pipeline
+from monitor.stages.crossing import PLASMAPAUSE
 from monitor.types import SECOND_NS, Domain, Json, Message, Product, SampleBlock, Tick
 
 logger = logging.getLogger(__name__)
 
 _UNROUTED = "none"
 _STATE_INTERVAL_NS = 60 * SECOND_NS
+# Those that belong to a window, whose end tells how late they come.
+_WINDOWED = frozenset({"flr", "profile", "plasmapause"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +42,8 @@ class Reading:
     source_clocks: Mapping[str, int] = field(default_factory=dict)
     health: Mapping[str, str] = field(default_factory=dict)
     latest: Mapping[str, Json] = field(default_factory=dict)
+    chains: Mapping[str, Json] = field(default_factory=dict)
+    events: Sequence[Json] = ()
     rejected: Mapping[str, int] = field(default_factory=dict)
     too_late_samples: int = 0
 
@@ -77,7 +83,11 @@ class Worker:
         self.pipeline = Pipeline(config, self._timed)
         self._rejected: Counter[str] = Counter()
         self._complaints = Complaints()
-        self._latest: dict[str, Json] = {}
+        # The newest objects of these kinds by subject, and the open events by `data_id`.
+        self._latest: dict[str, dict[str, Json]] = {"flr": {}, "plasmapause": {}}
+        self._open: dict[str, Json] = {}
+        for kind in ("flr", "plasmapause"):
+            metrics.expect_events(PLASMAPAUSE.kind, sorted(subjects_of(config, kind)))
         self._unstored: list[SampleBlock] = []
         self._uncommitted: list[tuple[Product, bytes]] = []
         # Rows up to the first are stored; rows up to the second have gone into the pipeline.
@@ -96,10 +106,14 @@ class Worker:
         """
         recovery = Recovery(self._config, self._store)
         recovery.withdraw_removed()
-        for kind in ("flr", "health"):
+        for kind in ("flr", "health", "plasmapause"):
             for subject, document in self._store.latest(kind).items():
                 if subject in subjects_of(self._config, kind):
                     self._show(stored_product(kind, subject, document), document)
+        events = recovery.events()
+        for document in events:
+            about = document["properties"]
+            self._show(stored_product("event", f"{about['kind']}/{about['subject']}", document), document)
         # The product clock did not run while we were away. A value that is over by the wall clock is not shown
         # again: after a night's outage a label of the evening must not look like one of now.
         now = self._wall_ns()
@@ -109,9 +123,11 @@ class Worker:
         if not whole:
             self.pipeline = Pipeline(self._config, self._timed)
             self.pipeline.restore(recovery.ledger())
+            self.pipeline.adopt_events(events)
         piece_ns = round(self._config.windows.lateness_s * SECOND_NS / 2) or SECOND_NS
         fed_row = self._fed_row if whole else None
-        for row, blocks, are_new in recovery.batches(self.pipeline.lookback_ns, fed_row):
+        reach = (self.pipeline.lookback_ns, self.pipeline.kp_lookback_ns)
+        for row, blocks, are_new in recovery.batches(*reach, fed_row):
             if stopping():
                 return False
             if not are_new:
@@ -154,8 +170,7 @@ class Worker:
         if isinstance(items, Tick):
             self._keep(self._fed(items))
             return
-        ground = [block for block in items if block.domain is Domain.GROUND]
-        for part in self._bounded(ground):
+        for part in self._bounded([block for block in items if block.domain is not Domain.CRAFT]):
             self._keep(self._fed(part))
         self._fed_row = self._stored_row
 
@@ -187,7 +202,9 @@ class Worker:
         return Reading(
             self.pipeline.source_clocks,
             self.pipeline.health_states,
-            dict(self._latest),
+            dict(self._latest["flr"]),
+            dict(self._latest["plasmapause"]),
+            list(self._open.values()),
             dict(self._rejected),
             self.pipeline.too_late_samples,
         )
@@ -205,8 +222,9 @@ class Worker:
             return
         windows = self._config.windows
         reach_ns = round(max(windows.revise_s, windows.lateness_s, 2.0) * SECOND_NS / 2)
-        span_ns = max(block.end_ns for block in blocks) - min(block.t0_ns for block in blocks)
-        if span_ns <= reach_ns:
+        ground = [block for block in blocks if block.domain is Domain.GROUND]
+        ends, begins = [block.end_ns for block in ground], [block.t0_ns for block in ground]
+        if not ground or max(ends) - min(begins) <= reach_ns:
             yield blocks
         else:
             yield from pieces(blocks, reach_ns)
@@ -224,7 +242,9 @@ class Worker:
     def _tell(self, product: Product, payload: bytes) -> None:
         """Show a committed product in metrics and status, and to whoever listens."""
         self._show(product, json.loads(payload))
-        if product.kind == "flr" and product.revision == 0:
+        if product.kind == "event" and product.body["properties"]["state"] == "begin":
+            self._metrics.event_began(*product.subject.split("/", 1))
+        if product.kind in _WINDOWED and product.revision == 0:
             latency_s = (self._wall_ns() - product.time_ns) / SECOND_NS
             self._metrics.product_latency(product.kind, max(0.0, latency_s))
         if self._on_product is not None:
@@ -232,11 +252,18 @@ class Worker:
 
     def _show(self, product: Product, document: Json) -> None:
         self._metrics.product(product)
-        if product.kind == "flr":
-            shown = self._latest.get(product.subject)
+        if product.kind == "event":
+            about = document["properties"]
+            if about["state"] == "end":
+                self._open.pop(about["data_id"], None)
+            else:
+                self._open[about["data_id"]] = document
+        elif product.kind in self._latest:
+            latest = self._latest[product.kind]
+            shown = latest.get(product.subject)
             # Times of windows have one form, so that their texts are in the order of time.
             if shown is None or shown["time"] <= document["time"]:
-                self._latest[product.subject] = document
+                latest[product.subject] = document
 
     def _drop_contradictions(self) -> bool:
         """Leave out products whose id was given away with other content; return whether there were any.
@@ -245,8 +272,8 @@ class Worker:
         """
         kept = []
         for product, payload in self._uncommitted:
-            stored = self._stored(product)
-            if stored is None or _content(stored) == _content(json.loads(payload)):
+            stored = self._store.counterpart(product)
+            if stored is None or content(stored) == content(json.loads(payload)):
                 kept.append((product, payload))
             else:
                 logger.error(
@@ -256,11 +283,6 @@ class Worker:
         dropped = len(kept) < len(self._uncommitted)
         self._uncommitted = kept
         return dropped
-
-    def _stored(self, product: Product) -> dict[str, Json] | None:
-        at = product.time_ns
-        documents = self._store.products(product.kind, product.subject, at, at + 1, latest_revision=False)
-        return next((one for one in documents if one.get("revision") == product.revision), None)
 
     def _states(self) -> dict[str, Json]:
         return {**self.pipeline.snapshot(), **Recovery.cursor(self._config, self._fed_row)}
@@ -318,7 +340,3 @@ class Worker:
 
 def _decoder(name: str, config: Config, options: Mapping[str, object]) -> Decoder:
     return DECODERS[name]({**options, "maximum_payload_bytes": config.intake.maximum_payload_bytes})
-
-
-def _content(document: Mapping[str, Json]) -> dict[str, Json]:
-    return {key: value for key, value in document.items() if key != "published"}

@@ -1,4 +1,4 @@
-"""The HTTP server: metrics, health, readiness, status, and room for what comes later.
+"""The HTTP server: metrics, health, readiness, status, events, and room for what comes later.
 
 It listens on loopback by default, takes GET and HEAD without a body, and answers every error in JSON without a
 traceback. Nothing here changes anything in the daemon.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import re
 from collections.abc import Awaitable, Callable, Iterable
 from ipaddress import ip_address
 
@@ -35,6 +36,7 @@ _LINE_BYTES = 4096
 _FIELD_BYTES = 8190
 _FIELDS = 64
 _STOP_S = 2.0
+_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.ASCII)
 
 
 class HttpServer:
@@ -50,6 +52,9 @@ class HttpServer:
         Whether the daemon is ready, and the reasons when it is not.
     status : callable
         The object of `/api/status`.
+    event : callable
+        From the id of an update of an event (a UUID in lower case) to the newest update; None where there is none.
+        Called in a thread of its own.
 
     Raises
     ------
@@ -64,17 +69,20 @@ class HttpServer:
         metrics: Callable[[str], tuple[bytes, str]],
         ready: Callable[[], tuple[bool, list[str]]],
         status: Callable[[], Json],
+        event: Callable[[str], Json | None],
     ) -> None:
         self._listen = listen
         self._host, self._port = _address(listen)
         self._metrics = metrics
         self._ready = ready
         self._status = status
+        self._event = event
         self._routes: list[web.AbstractRouteDef] = [
             web.get("/metrics", self._get_metrics),
             web.get("/healthz", self._get_health),
             web.get("/readyz", self._get_ready),
             web.get("/api/status", self._get_status),
+            web.get("/events/{id}", self._get_event),
         ]
         self._runner: web.AppRunner | None = None
         self._server: asyncio.Server | None = None
@@ -161,6 +169,15 @@ class HttpServer:
     async def _get_status(self, _request: web.Request) -> web.Response:
         return _json(self._status())
 
+    async def _get_event(self, request: web.Request) -> web.Response:
+        update_id = request.match_info["id"].lower()
+        if _UUID.fullmatch(update_id) is None:
+            raise web.HTTPNotFound(reason="the id of an event is a UUID")
+        document = await asyncio.to_thread(self._event, update_id)
+        if document is None:
+            raise web.HTTPNotFound(reason="no event has this id")
+        return _json(document, content_type="application/geo+json")
+
     async def _get_index(self, request: web.Request) -> web.Response:
         paths = {resource.canonical for resource in request.app.router.resources()} - {"/"}
         return web.Response(text="geospace-monitor\n\n" + "".join(f"{path}\n" for path in sorted(paths)))
@@ -231,9 +248,9 @@ async def _add_headers(_request: web.Request, response: web.StreamResponse) -> N
         response.headers.setdefault(name, value)
 
 
-def _json(document: Json, *, status: int = 200) -> web.Response:
+def _json(document: Json, *, status: int = 200, content_type: str = "application/json") -> web.Response:
     text = json.dumps(document, ensure_ascii=False, allow_nan=False) + "\n"
-    return web.Response(text=text, status=status, content_type="application/json")
+    return web.Response(text=text, status=status, content_type=content_type)
 
 
 def _error(status: int, message: str) -> web.Response:

@@ -13,8 +13,8 @@ KP = "KP"
 _VERSION = 1
 _HOUR_NS = 3600 * SECOND_NS
 _STALE_NS = 6 * _HOUR_NS
-LONGEST_MAXIMUM_H = 24
-"""Over how many hours the empirical models ask for the largest Kp."""
+# How much longer than windows are revised Kp is kept: for a day's largest value, and for one that is still fresh.
+_BEYOND_NS = 30 * _HOUR_NS
 
 
 class KpMemory:
@@ -32,7 +32,7 @@ class KpMemory:
     """
 
     def __init__(self, reach_ns: int) -> None:
-        self._kept_ns = reach_ns + LONGEST_MAXIMUM_H * _HOUR_NS + _STALE_NS
+        self._kept_ns = reach_ns + _BEYOND_NS
         # By end and start of the interval, and in their order.
         self._values: dict[tuple[int, int], float] = {}
         self._state: Json = None

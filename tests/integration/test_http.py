@@ -10,10 +10,12 @@ from dataclasses import dataclass, field
 import pytest
 from aiohttp import ClientResponse, ClientSession, web
 
-from monitor.errors import MonitorError
+from monitor.errors import MonitorError, StoreError
 from monitor.io.http import HttpServer
 from monitor.io.metrics import Metrics
 from monitor.types import Json
+
+EVENT_ID = "0a6d2d3e-5a8b-5c11-9d0e-3f4b5a697788"
 
 
 @dataclass
@@ -24,6 +26,13 @@ class Daemon:
     reasons: list[str] = field(default_factory=list)
     status: Json = field(default_factory=lambda: {"version": "1", "pairs": ["TAR-BRZ"], "ρ": None})
     fault: Exception | None = None
+    asked: list[str] = field(default_factory=list)
+
+    def get_event(self, update_id: str) -> Json | None:
+        self.asked.append(update_id)
+        if self.fault is not None:
+            raise self.fault
+        return {"id": update_id, "type": "Feature"} if update_id == EVENT_ID else None
 
     def get_status(self) -> Json:
         if self.fault is not None:
@@ -36,6 +45,7 @@ class Daemon:
             metrics=self.metrics.render,
             ready=lambda: (not self.reasons, self.reasons),
             status=self.get_status,
+            event=self.get_event,
         )
 
 
@@ -130,10 +140,49 @@ async def test_index_lists_the_addresses(client: ClientSession) -> None:
         assert (await response.text()).split() == [
             "geospace-monitor",
             "/api/status",
+            "/events/{id}",
             "/healthz",
             "/metrics",
             "/readyz",
         ]
+
+
+@pytest.mark.parametrize("asked", [EVENT_ID, EVENT_ID.upper()])
+async def test_event_is_geojson(client: ClientSession, asked: str) -> None:
+    async with client.get(f"/events/{asked}") as response:
+        assert response.status == 200
+        assert response.headers["Content-Type"] == "application/geo+json; charset=utf-8"
+        assert await response.json(content_type=None) == {"id": EVENT_ID, "type": "Feature"}
+        assert_safe(response)
+
+
+@pytest.mark.parametrize(
+    ("asked", "error", "looked_up"),
+    [
+        (EVENT_ID.replace("0a", "0b"), "no event has this id", True),
+        ("7", "the id of an event is a UUID", False),
+        (EVENT_ID + "0", "the id of an event is a UUID", False),
+        (EVENT_ID.replace("0", "٠"), "the id of an event is a UUID", False),
+    ],
+)
+async def test_event_that_is_none_is_404_in_json(
+    client: ClientSession, daemon: Daemon, asked: str, error: str, looked_up: bool
+) -> None:
+    async with client.get(f"/events/{asked}") as response:
+        assert (response.status, await response.json()) == (404, {"status": 404, "error": error})
+        assert_safe(response)
+    assert bool(daemon.asked) is looked_up
+
+
+async def test_store_that_fails_is_500_for_an_event_and_the_server_lives_on(
+    client: ClientSession, daemon: Daemon
+) -> None:
+    daemon.fault = StoreError("the disk is gone")
+    async with client.get(f"/events/{EVENT_ID}") as response:
+        assert response.status == 500
+        assert "disk" not in await response.text()
+    async with client.get("/healthz") as response:
+        assert response.status == 200
 
 
 @pytest.mark.parametrize("path", ["/nothing", "/metrics/", "/%2e%2e/etc/passwd", "/api"])
@@ -213,13 +262,13 @@ async def test_routes_of_later_rooms_are_served_with_their_own_policy(daemon: Da
         headers = {"Content-Security-Policy": "default-src 'self'"}
         return web.Response(text="<p>page</p>", content_type="text/html", headers=headers)
 
-    async def event(request: web.Request) -> web.Response:
+    async def room(request: web.Request) -> web.Response:
         if request.match_info["id"] == "none":
             raise web.HTTPNotFound
         raise web.HTTPFound("/")
 
     server = daemon.server()
-    server.add_routes([web.get("/", page), web.get("/events/{id}", event)])
+    server.add_routes([web.get("/", page), web.get("/rooms/{id}", room)])
     await server.start()
     try:
         async with ClientSession(server.url) as client:
@@ -227,9 +276,9 @@ async def test_routes_of_later_rooms_are_served_with_their_own_policy(daemon: Da
                 assert await response.text() == "<p>page</p>"
                 assert response.headers["Content-Security-Policy"] == "default-src 'self'"
                 assert response.headers["X-Content-Type-Options"] == "nosniff"
-            async with client.get("/events/none") as response:
+            async with client.get("/rooms/none") as response:
                 assert (response.status, (await response.json())["error"]) == (404, "Not Found")
-            async with client.get("/events/1", allow_redirects=False) as response:
+            async with client.get("/rooms/1", allow_redirects=False) as response:
                 assert (response.status, response.headers["Location"]) == (302, "/")
         with pytest.raises(RuntimeError, match="before the server starts"):
             server.add_routes([])
