@@ -218,17 +218,19 @@ class EventStage:
             or one.said_ns > base_ns
         ]
         known = matched(happenings, live, memory.chain.name)
-        said: list[Product] = []
+        # First what is no more: then a subject's last word is about what is.
+        kept = {id(record) for record in known.values()}
+        said = [
+            self._end(record, WITHDRAWN, seen.end_ns)
+            for record in live
+            if id(record) not in kept and _is_missed(record, seen)
+        ]
         joint: dict[tuple[int, int], str] = {}
         for order, (subject, crossing) in enumerate(happenings):
             record, products = self._say(memory, (subject, crossing), known.get(order), records, joint, seen)
             if subject is None:
                 joint[crossing.to, crossing.begun_ns] = record.data_id
             said += products
-        kept = {id(record) for record in known.values()}
-        for record in live:
-            if id(record) not in kept and _is_missed(record, seen):
-                said.append(self._end(record, WITHDRAWN, seen.end_ns))
         return said
 
     def _say(
@@ -291,7 +293,8 @@ class EventStage:
         }
         record.state, record.number, record.adopted = END, record.number + 1, False
         record.stated_ns, record.said_ns = end_ns, said_ns
-        return self._product(record, self._geometry.get(record.subject))
+        last = (record.content.get("pairs") or [record.subject])[-1]
+        return self._product(record, self._geometry.get(last))
 
     def _end_removed(self, home: str) -> list[Product]:
         """End what is open of a subject that is no longer configured."""
