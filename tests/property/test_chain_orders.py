@@ -80,7 +80,7 @@ def final(said: list[ChainState]) -> dict[tuple[str, int], ChainState]:
     return {(state.chain.name, state.end_ns): state for state in said}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(stream=arrivals(), cuts=st.data())
 def test_states_are_those_of_the_last_findings_in_the_order_of_time(
     stream: tuple[int, list[Finding]], cuts: st.DataObject
@@ -113,7 +113,7 @@ def test_states_are_those_of_the_last_findings_in_the_order_of_time(
         before[state.chain.name, state.end_ns] = state
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(stream=arrivals())
 def test_findings_are_not_changed(stream: tuple[int, list[Finding]]) -> None:
     _, coming = stream
