@@ -158,7 +158,7 @@ class TestLearned:
         pipeline = Pipeline(LEARNED, watch)
         found = [p.body for p in run(pipeline) if p.kind == "flr"]
         assert [body["time"][11:16] for body in found] == ["12:30", "13:00", "13:30", "14:00"]
-        turn = ["spectrum", "resonance", "classify", "regress", "track", "product"]
+        turn = ["spectrum", "resonance", "classify", "regress", "track", "density", "product"]
         assert [stage for stage in seen if stage != "window"] == turn * 4
         (model,) = pipeline.models
         assert model.kind == "flr"

@@ -33,7 +33,7 @@ from monitor.io.files_series import SourceSeries, interleave
 from monitor.jobs.flr.dataset import AMBIGUOUS, LabelledSpectra
 from monitor.jobs.flr.splits import number_sequences
 from monitor.jobs.process import read_series
-from monitor.pipeline import conditioning_parameters, resonance_parameters, spectrum_parameters
+from monitor.pipeline.settings import conditioning_parameters, resonance_parameters, spectrum_parameters
 from monitor.science.resonance import ResonanceParameters
 from monitor.stages.admission import Admission
 from monitor.stages.resonance import ResonanceStage

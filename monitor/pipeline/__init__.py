@@ -6,43 +6,36 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Protocol
 
 from monitor.config import Config
 from monitor.models.base import ModelInfo
-from monitor.models.flr import FlrModel, SpectralSettings, load_flr
-from monitor.science.conditioning import ConditioningParameters
-from monitor.science.plasmapause_parameters import PlasmapauseParameters
-from monitor.science.resonance import ResonanceParameters
-from monitor.science.spectra import SpectrumParameters
+from monitor.models.flr import FlrModel, load_flr
+from monitor.pipeline.chains import Chains, Keeper, Kp
+from monitor.pipeline.settings import (
+    conditioning_parameters,
+    line_field,
+    resonance_parameters,
+    spectral_settings,
+    spectrum_parameters,
+    window_parameters,
+)
 from monitor.stages.admission import Admission
-from monitor.stages.chain import ChainStage
 from monitor.stages.classify import ClassifyStage
-from monitor.stages.crossing import CrossingParameters
-from monitor.stages.density import DensityStage, DipoleField, FieldModel
-from monitor.stages.event import EventStage
+from monitor.stages.density import DensityStage
 from monitor.stages.health import HealthStage, SourceClocks
 from monitor.stages.indices import KpMemory
-from monitor.stages.place import Places, positions_deg
-from monitor.stages.plasmapause import PlasmapauseStage
+from monitor.stages.place import Places
 from monitor.stages.product import ProductStage
-from monitor.stages.profile import ProfileStage
 from monitor.stages.regress import PhysicalStage, RegressStage
 from monitor.stages.resonance import ResonanceStage
 from monitor.stages.spectrum import SpectrumStage
 from monitor.stages.spectrum_product import SpectrumProductStage
-from monitor.stages.traced_field import TracedField
 from monitor.stages.track import TrackStage
 from monitor.stages.window import WindowParameters, WindowStage
-from monitor.stations import Station
 from monitor.types import (
-    SECOND_NS,
-    Chain,
-    ChainState,
     Domain,
     Finding,
     Json,
-    Pair,
     Product,
     ResonanceBatch,
     SampleBlock,
@@ -52,13 +45,6 @@ from monitor.types import (
 
 Watch = Callable[[str], AbstractContextManager[object]]
 """Called with a stage's name around each of its turns: whoever owns a clock can time it."""
-
-
-class _Keeper(Protocol):
-    """A stage that keeps state."""
-
-    def snapshot(self) -> Json: ...
-    def restore(self, state: Json) -> None: ...
 
 
 class Pipeline:
@@ -83,12 +69,7 @@ class Pipeline:
         self._watch = watch
         stations, pairs = config.station_table(), config.pair_list
         used = {code: stations[code] for pair in pairs for code in pair.stations}
-        windows = WindowParameters(
-            length_ns=_ns(config.windows.length_s),
-            cadence_ns=_ns(config.windows.cadence_s),
-            lateness_ns=_ns(config.windows.lateness_s),
-            revise_ns=_ns(config.windows.revise_s),
-        )
+        windows = window_parameters(config)
         pairs_of: dict[str, list[str]] = defaultdict(list)
         for pair in pairs:
             for code in pair.stations:
@@ -99,7 +80,7 @@ class Pipeline:
         self._resonance = ResonanceStage(resonance_parameters(config))
         places = Places(used, pairs)
         self._physical = PhysicalStage(places)
-        model = load_flr(config.models.flr, _spectral_settings(config))
+        model = load_flr(config.models.flr, spectral_settings(config))
         self._learned = None if model is None else _Learned.of(model, places, windows, smooth=smooth)
         self._models = () if model is None or model.info is None else (model.info,)
         self._product = ProductStage(
@@ -108,12 +89,12 @@ class Pipeline:
             windows.span_ns,
             model=self._models[0].label if self._models else None,
         )
-        self._kp = _Kp(config.density.kp, KpMemory(windows.span_ns))
-        self._density = DensityStage(_field(config, used, pairs), night=config.density.night)
-        self._chains = _Chains.of(config, used, places, windows)
+        self._kp = Kp(config.density.kp, KpMemory(windows.span_ns))
+        self._density = DensityStage(line_field(config, used, pairs), night=config.density.night)
+        self._chains = Chains.of(config, used, places, windows)
         self._spectra = SpectrumProductStage(windows.span_ns) if config.outputs.spectra else None
         self._health = HealthStage(pairs_of, windows.lateness_ns, windows.cadence_ns)
-        self._keepers: dict[str, _Keeper] = {
+        self._keepers: dict[str, Keeper] = {
             "admission": self._admission,
             "window": self._window,
             "product": self._product,
@@ -280,149 +261,3 @@ class _Learned:
             parameters.tracker, parameters.track_weights, windows.cadence_ns, windows.span_ns, smooth=smooth
         )
         return cls(ClassifyStage(model), RegressStage(model, places), track)
-
-
-@dataclass(slots=True)
-class _Kp:
-    """Kp as it is configured, else as it came."""
-
-    constant: float | None
-    memory: KpMemory
-    _seen: Json = None
-
-    def at(self, time_ns: int) -> float | None:
-        return self.memory.at(time_ns) if self.constant is None else self.constant
-
-    def maximum(self, hours: int, end_ns: int) -> float | None:
-        return self.memory.maximum(hours, end_ns) if self.constant is None else self.constant
-
-    def has_news(self) -> bool:
-        """Whether Kp is another since this was last asked."""
-        before, self._seen = self._seen, self.memory.snapshot()
-        return self.constant is None and before is not self._seen
-
-
-@dataclass(frozen=True, slots=True)
-class _Chains:
-    """The stages that see a whole chain of pairs at once."""
-
-    chains: tuple[Chain, ...]
-    chain: ChainStage
-    profile: ProfileStage
-    plasmapause: PlasmapauseStage
-    event: EventStage
-
-    @classmethod
-    def of(
-        cls, config: Config, stations: Mapping[str, Station], places: Places, windows: WindowParameters
-    ) -> _Chains:
-        chains, level = config.chain_list, config.plasmapause.level
-        times = (windows.cadence_ns, windows.lateness_ns, windows.span_ns)
-        chain = ChainStage(
-            chains,
-            (),
-            {code: one.l_shell for code, one in stations.items() if one.l_shell is not None},
-            PlasmapauseParameters(),
-            level=level,
-            widest_l=config.plasmapause.widest_l,
-            lateness_ns=windows.lateness_ns,
-            remember_ns=windows.span_ns,
-            night=config.density.night,
-        )
-        pairs = tuple({pair for one in chains for pair in one.pairs})
-        latitude, longitude = positions_deg(stations, pairs)
-        event = EventStage(
-            chains,
-            _crossing_parameters(config),
-            base_url=config.http.public_url or f"http://{config.http.listen}",
-            remember_ns=windows.span_ns,
-            geometry={
-                pair.name: None if lon != lon else (lon, lat)
-                for pair, lon, lat in zip(pairs, longitude.tolist(), latitude.tolist(), strict=True)
-            },
-        )
-        return cls(
-            chains, chain, ProfileStage(places, *times), PlasmapauseStage(places, level, *times), event
-        )
-
-    @property
-    def keepers(self) -> dict[str, _Keeper]:
-        """The stages that keep state, by their names."""
-        return {
-            "chain": self.chain,
-            "profile": self.profile,
-            "plasmapause": self.plasmapause,
-            "event": self.event,
-        }
-
-    def clocks(self, pair_clocks: Mapping[str, int]) -> dict[str, int]:
-        """Product clock of every chain (ns): the largest of its pairs."""
-        found: dict[str, int] = {}
-        for chain in self.chains:
-            clocks = [pair_clocks[pair.name] for pair in chain.pairs if pair.name in pair_clocks]
-            if clocks:
-                found[chain.name] = max(clocks)
-        return found
-
-    def issue(self, states: Sequence[ChainState], issued: Sequence[Product]) -> list[Product]:
-        """The objects that states of chains become; `issued` are those of their pairs, which events name."""
-        positions = self.plasmapause.feed(states)
-        told = self.event.feed([*issued, *positions, *states])
-        return [*self.profile.feed(states), *positions, *told]
-
-
-def _field(config: Config, stations: Mapping[str, Station], pairs: Sequence[Pair]) -> FieldModel:
-    kind, height_km = config.density.field, config.density.ionosphere_km
-    return DipoleField(height_km) if kind == "dipole" else TracedField(stations, pairs, kind, height_km)
-
-
-def _crossing_parameters(config: Config) -> CrossingParameters:
-    events = config.events
-    return CrossingParameters(
-        confirm=events.confirm,
-        minimum_windows=events.minimum_windows,
-        refractory_ns=_ns(events.refractory_h * 3600.0),
-        merge_ns=_ns(events.merge_h * 3600.0),
-    )
-
-
-def _spectral_settings(config: Config) -> SpectralSettings:
-    return SpectralSettings(
-        window_s=float(config.windows.length_s),
-        smoothing_bins=config.spectra.smoothing_bins,
-        minimum_frequency_mHz=config.spectra.minimum_frequency_mHz,
-        maximum_frequency_mHz=config.spectra.maximum_frequency_mHz,
-    )
-
-
-def _ns(seconds: float) -> int:
-    return round(seconds * SECOND_NS)
-
-
-def conditioning_parameters(config: Config) -> ConditioningParameters:
-    """What may be repaired, as configured."""
-    return ConditioningParameters(
-        bridge_s=config.conditioning.bridge_s,
-        minimum_coverage=config.conditioning.minimum_coverage,
-        spike_threshold=config.conditioning.spike_threshold,
-        maximum_spike_ratio=config.conditioning.maximum_spike_ratio,
-    )
-
-
-def spectrum_parameters(config: Config) -> SpectrumParameters:
-    """Smoothing and band, as configured."""
-    return SpectrumParameters(
-        smoothing_bins=config.spectra.smoothing_bins,
-        minimum_frequency_Hz=config.spectra.minimum_frequency_mHz * 1e-3,
-        maximum_frequency_Hz=config.spectra.maximum_frequency_mHz * 1e-3,
-    )
-
-
-def resonance_parameters(config: Config) -> ResonanceParameters:
-    """What it takes to accept a resonance, as configured."""
-    return ResonanceParameters(
-        significance=config.resonance.significance,
-        minimum_coherence=config.resonance.minimum_coherence,
-        timing_offset_s=config.resonance.timing_offset_s,
-        timing_bandwidth_Hz=config.resonance.timing_bandwidth_mHz * 1e-3,
-    )

@@ -1,0 +1,116 @@
+"""What follows from the findings of many pairs: chains, their profiles, the plasmapause, events."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from monitor.config import Config
+from monitor.pipeline.settings import crossing_parameters
+from monitor.science.plasmapause_parameters import PlasmapauseParameters
+from monitor.stages.chain import ChainStage
+from monitor.stages.event import EventStage
+from monitor.stages.indices import KpMemory
+from monitor.stages.place import Places, positions_deg
+from monitor.stages.plasmapause import PlasmapauseStage
+from monitor.stages.profile import ProfileStage
+from monitor.stages.window import WindowParameters
+from monitor.stations import Station
+from monitor.types import Chain, ChainState, Json, Product
+
+
+class Keeper(Protocol):
+    """A stage that keeps state."""
+
+    def snapshot(self) -> Json: ...
+    def restore(self, state: Json) -> None: ...
+
+
+@dataclass(slots=True)
+class Kp:
+    """Kp as it is configured, else as it came."""
+
+    constant: float | None
+    memory: KpMemory
+    _seen: Json = None
+
+    def at(self, time_ns: int) -> float | None:
+        return self.memory.at(time_ns) if self.constant is None else self.constant
+
+    def maximum(self, hours: int, end_ns: int) -> float | None:
+        return self.memory.maximum(hours, end_ns) if self.constant is None else self.constant
+
+    def has_news(self) -> bool:
+        """Whether Kp is another since this was last asked."""
+        before, self._seen = self._seen, self.memory.snapshot()
+        return self.constant is None and before is not self._seen
+
+
+@dataclass(frozen=True, slots=True)
+class Chains:
+    """The stages that see a whole chain of pairs at once."""
+
+    chains: tuple[Chain, ...]
+    chain: ChainStage
+    profile: ProfileStage
+    plasmapause: PlasmapauseStage
+    event: EventStage
+
+    @classmethod
+    def of(
+        cls, config: Config, stations: Mapping[str, Station], places: Places, windows: WindowParameters
+    ) -> Chains:
+        chains, level = config.chain_list, config.plasmapause.level
+        times = (windows.cadence_ns, windows.lateness_ns, windows.span_ns)
+        chain = ChainStage(
+            chains,
+            (),
+            {code: one.l_shell for code, one in stations.items() if one.l_shell is not None},
+            PlasmapauseParameters(),
+            level=level,
+            widest_l=config.plasmapause.widest_l,
+            lateness_ns=windows.lateness_ns,
+            remember_ns=windows.span_ns,
+            night=config.density.night,
+        )
+        pairs = tuple({pair for one in chains for pair in one.pairs})
+        latitude, longitude = positions_deg(stations, pairs)
+        event = EventStage(
+            chains,
+            crossing_parameters(config),
+            base_url=config.http.public_url or f"http://{config.http.listen}",
+            remember_ns=windows.span_ns,
+            geometry={
+                pair.name: None if lon != lon else (lon, lat)
+                for pair, lon, lat in zip(pairs, longitude.tolist(), latitude.tolist(), strict=True)
+            },
+        )
+        return cls(
+            chains, chain, ProfileStage(places, *times), PlasmapauseStage(places, level, *times), event
+        )
+
+    @property
+    def keepers(self) -> dict[str, Keeper]:
+        """The stages that keep state, by their names."""
+        return {
+            "chain": self.chain,
+            "profile": self.profile,
+            "plasmapause": self.plasmapause,
+            "event": self.event,
+        }
+
+    def clocks(self, pair_clocks: Mapping[str, int]) -> dict[str, int]:
+        """Product clock of every chain (ns): the largest of its pairs."""
+        found: dict[str, int] = {}
+        for chain in self.chains:
+            clocks = [pair_clocks[pair.name] for pair in chain.pairs if pair.name in pair_clocks]
+            if clocks:
+                found[chain.name] = max(clocks)
+        return found
+
+    def issue(self, states: Sequence[ChainState], issued: Sequence[Product]) -> list[Product]:
+        """The objects that states of chains become; `issued` are those of their pairs, which events name."""
+        positions = self.plasmapause.feed(states)
+        told = self.event.feed([*issued, *positions, *states])
+        return [*self.profile.feed(states), *positions, *told]
