@@ -8,11 +8,9 @@ from typing import Final
 
 from monitor.jobs.events.simulate import Said
 from monitor.jobs.events.truth import Crossing, Direction
-from monitor.types import SECOND_NS, Json
+from monitor.types import Json
 
 KIND: Final = "plasmapause_crossing"
-FOUND_WITHIN_NS: Final = 6 * 3600 * SECOND_NS
-"""An event that comes later than this after its crossing was to be seen has missed it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,5 +146,4 @@ def delay_ns(one: Crossing | Passage, begin: Begin | None) -> int | None:
     """From the end of the window in which the crossing could be seen to the event; None where it was not found."""
     if one.visible_from_ns is None or begin is None:
         return None
-    delay = begin.said_ns - one.visible_from_ns
-    return delay if delay <= FOUND_WITHIN_NS else None
+    return begin.said_ns - one.visible_from_ns

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from monitor.jobs.events.begins import FOUND_WITHIN_NS, Begin, begins
+from monitor.jobs.events.begins import Begin, begins
 from monitor.jobs.events.measures import Measures, windows_of
 from monitor.jobs.events.simulate import CHAIN, Run
 from monitor.jobs.events.truth import Direction, crossings
@@ -62,7 +62,7 @@ def delay_figure(measures: Measures, title: str) -> Figure:
     """How long after the window that shows a crossing its event came, in bins of half an hour."""
     figure, axes = panels(1, 1, (7.0, 3.8))
     axis = axes[0, 0]
-    edges = np.arange(-6.25, FOUND_WITHIN_NS / _HOUR_NS + 0.5, 0.5)
+    edges = np.arange(-8.25, 24.5, 0.5)
     delay_h = np.array(measures.delays_min) / 60.0
     axis.hist(np.clip(delay_h, edges[0], edges[-1]), edges, color=SKY, edgecolor="white")
     if delay_h.size:
@@ -74,7 +74,8 @@ def delay_figure(measures: Measures, title: str) -> Figure:
         )
     axis.axvline(0.75, **BOUND, label="asked for: a median of 45 min")
     axis.set(
-        xlabel="hours from the end of the first window that shows the crossing", ylabel="crossings of pairs"
+        xlabel="hours from the end of the first window that shows the crossing (ends: beyond)",
+        ylabel="crossings of pairs",
     )
     axis.legend(frameon=False)
     axis.set_title(f"{title}\ndelay of {delay_h.size} found crossings", fontsize=11)

@@ -18,6 +18,7 @@ from monitor.types import SECOND_NS, BoolArray, FloatArray, IntArray, iso_time
 
 ALL: Final = "all"
 QUANTILES: Final = (0.25, 0.5, 0.75, 0.9)
+WITHIN_H: Final = (1.0, 3.0, 6.0, 12.0)
 MONTH_NS: Final = round(365.25 / 12.0 * 86400.0) * SECOND_NS
 
 
@@ -41,7 +42,9 @@ class Crossed:
     crossings, visible : int
         True ones, and those that could be seen.
     found : Share
-        Of the visible ones.
+        Of the visible ones: an event of the direction was said at all.
+    within : tuple of Share
+        Of the visible ones: it was said within so many hours after the crossing was to be seen (`WITHIN_H`).
     delay_min : tuple of Estimate
         Of the visible ones that were found: the quantiles of `QUANTILES`. Negative: the event came before the crossing
         could be seen by the rule.
@@ -54,6 +57,7 @@ class Crossed:
     crossings: int
     visible: int
     found: Share
+    within: tuple[Share, ...]
     delay_min: tuple[Estimate, ...]
     early: int
     unseen: int
@@ -259,6 +263,7 @@ def _crossed(outcomes: Sequence[Outcome], rounds: int, seed: int) -> Crossed:
         crossings=len(outcomes),
         visible=len(visible),
         found=draws.share(found, everyone),
+        within=tuple(draws.share(delay_min <= 60.0 * hours, everyone) for hours in WITHIN_H),
         delay_min=tuple(draws.quantiles(delay_min, found, QUANTILES)),
         early=sum(
             isinstance(one.crossing, Crossing)

@@ -8,12 +8,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
-from monitor.jobs.events.begins import FOUND_WITHIN_NS
 from monitor.jobs.events.criteria import criteria
 from monitor.jobs.events.figures import delay_figure, storm_figure
-from monitor.jobs.events.measures import QUANTILES, Crossed, Measures, Rate
+from monitor.jobs.events.measures import QUANTILES, WITHIN_H, Crossed, Measures, Rate
 from monitor.jobs.events.simulate import STATIONS, Run
-from monitor.jobs.events.truth import CLEAR_L, NEAR_L, NEAR_NS
+from monitor.jobs.events.truth import CLEAR_L, LAST_NS, NEAR_L, NEAR_NS
 from monitor.jobs.flr.bootstrap import Estimate, Share
 from monitor.jobs.flr.canvas import save
 from monitor.jobs.flr.criteria import Criterion
@@ -104,9 +103,10 @@ _DEFINITIONS: Final = (
     "other. The crossing is *visible* from the end of the first window that lies at least half after it in which the "
     "crossed pair, on its new side, and the next pair across the plasmapause stand in daylight and have a resonance by "
     "the labelling rule (twice the power of all the rest at both stations, a cross-phase of 10° or more, ln f changing "
-    "by at most 0.2, a gradient that keeps its sign, no gap). It is *found* when an event of the pair and direction is "
-    f"said no later than {FOUND_WITHIN_NS / _HOUR_NS:g} h after that. An event may come before the crossing, as long as "
-    f"L_pp has stayed within {NEAR_L:g} of the pair's L since, at most {NEAR_NS / _HOUR_NS:g} h: such are *early*. The "
+    "by at most 0.2, a gradient that keeps its sign, no gap), if that is not within the last "
+    f"{LAST_NS / _HOUR_NS:g} h of the stretch. It is *found* when an event of the pair and direction is said that starts "
+    "before the pair is crossed back, however late: how soon, the delays and the shares found within some hours tell. An "
+    f"event may come before the crossing, as long as L_pp has stayed within {NEAR_L:g} of the pair's L since, at most {NEAR_NS / _HOUR_NS:g} h: such are *early*. The "
     "delay is that of the found ones. *Unseen*: not visible by the rule, and told of all the same. For the chain, "
     "crossings in one direction within the configured merging time are one passage."
 )
@@ -163,7 +163,7 @@ def _criteria_table(judged: Sequence[Criterion]) -> str:
 
 def _crossed_table(measures: Measures) -> str:
     header = (
-        "", "direction", "crossings", "visible", "found", "delay 25 %, min", "median", "75 %", "90 %", "early", "unseen",
+        "", "direction", "crossings", "visible", "found", *(f"within {hours:g} h" for hours in WITHIN_H), "delay 25 %, min", "median", "75 %", "90 %", "early", "unseen",
     )  # fmt: skip
     rows = []
     for subject, table in (("pairs", measures.pair), ("chain", measures.chain)):
@@ -178,6 +178,7 @@ def _crossed_cells(one: Crossed) -> tuple[str, ...]:
         str(one.crossings),
         str(one.visible),
         _share(one.found),
+        *(_told(share.value, percent=True) for share in one.within),
         *(delays or [_NOBODY] * len(QUANTILES)),
         str(one.early),
         str(one.unseen),

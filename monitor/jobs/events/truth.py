@@ -8,7 +8,7 @@ crossing, and not after the pair is crossed back) in which pairs on either side 
 both ends and have a resonance by the labelling rule. "On either side" are the pair that was crossed, which must by then
 stand on its new side, and, across the plasmapause, the next pair of the chain: the nearest to it in L whose L lies on
 the other side of L_pp at the centre of the window. Where there is no such pair, or no such window, the crossing is not
-visible.
+visible. Nor is one that is only to be seen in the last `LAST_NS` of what is simulated, for nobody could tell of it in time.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ CLEAR_L: Final = 0.1
 NEAR_L: Final = 0.3
 """What the issue lets an L_pp be wrong by: an event may come so much too early, but no more than `NEAR_NS`."""
 NEAR_NS: Final = 6 * 3600 * SECOND_NS
+LAST_NS: Final = 3 * 3600 * SECOND_NS
 _HALF_WINDOW_NS: Final = 3600 * SECOND_NS
 
 
@@ -91,7 +92,7 @@ def crossings(course: Course, truth: ChainTruth, day: BoolArray) -> list[Crossin
     for column, pair in enumerate(truth.pairs):
         passages = _passages(course, shells[column])
         ends = [time_ns for time_ns, _ in passages[1:]] + [int(course.time_ns[-1])]
-        for (time_ns, direction), until_ns in zip(passages, ends, strict=True):
+        for (time_ns, direction), until_ns in zip(passages, ends, strict=False):
             found.append(
                 Crossing(
                     pair=pair.name,
@@ -166,7 +167,8 @@ def _visible_from(
 ) -> int | None:
     """End of the first window that shows a crossing; see the module."""
     inward = direction is Direction.INWARD
-    for at, end in enumerate(truth.end_ns):
+    last_ns = int(truth.end_ns[-1]) - LAST_NS
+    for at, end in enumerate(truth.end_ns[truth.end_ns <= last_ns]):
         end_ns = int(end)
         centre_ns, boundary = end_ns - _HALF_WINDOW_NS, truth.plasmapause_l[at]
         if not between_ns[0] <= centre_ns <= between_ns[1] or not seen[at, column]:
