@@ -1,6 +1,6 @@
 """The Earth's main field, and where its lines lead: the other end of a line, and the magnetic longitude of its top.
 
-The field is IGRF-14 (doi:10.5281/zenodo.14012302) up to degree 5, which is enough for footpoints (decision 10): against
+The field is IGRF-14 (`igrf14`), for footpoints up to degree 5, which is enough for them (decision 10): against
 the whole model the other end of a line of 1.5 < L < 7 is displaced by 0.16° in the median and by 0.55° at most. A
 centred dipole displaces it by 4.7° and by up to 23°. Currents outside the Earth are left out; at L ≈ 6 they move
 the far end by some degrees, and farther out by more.
@@ -14,12 +14,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from monitor.science.igrf14 import COEFFICIENTS, YEARS
 from monitor.types import BoolArray, ComplexArray, FloatArray
 
 FOOT_HEIGHT_KM = 110.0
 """Height above the ellipsoid at which a field line ends: the conducting ionosphere."""
 
 DEGREE = 5
+"""Enough for footpoints."""
+
+WHOLE_DEGREE = 13
+"""All of the model: for the resonances of lines, where the way from the foot to the apex matters to a part in a thousand."""
+
 REFERENCE_RADIUS_KM = 6371.2
 _FARTHEST_RADII = 20.0
 _STEP = 0.15
@@ -29,46 +35,6 @@ _MOST_STEPS = 200
 _EQUATOR = 6378.137 / REFERENCE_RADIUS_KM
 _FLATTENING = 1.0 / 298.257223563
 _FOOT = FOOT_HEIGHT_KM / REFERENCE_RADIUS_KM
-
-_YEARS = (1980.0, 1990.0, 2000.0, 2010.0, 2020.0, 2025.0, 2030.0)
-# Schmidt semi-normalised coefficients in nT at these years; 2030 is 2025 with five years of the predicted change.
-_COEFFICIENTS: tuple[tuple[str, int, int, tuple[float, ...]], ...] = (
-    ("g", 1, 0, (-29992.0, -29775.0, -29619.4, -29496.57, -29403.41, -29350.0, -29287.0)),
-    ("g", 1, 1, (-1956.0, -1848.0, -1728.2, -1586.42, -1451.37, -1410.3, -1360.3)),
-    ("h", 1, 1, (5604.0, 5406.0, 5186.1, 4944.26, 4653.35, 4545.5, 4438.0)),
-    ("g", 2, 0, (-1997.0, -2131.0, -2267.7, -2396.06, -2499.78, -2556.2, -2612.2)),
-    ("g", 2, 1, (3027.0, 3059.0, 3068.4, 3026.34, 2981.96, 2950.9, 2924.4)),
-    ("h", 2, 1, (-2129.0, -2279.0, -2481.6, -2708.54, -2991.72, -3133.6, -3270.1)),
-    ("g", 2, 2, (1663.0, 1686.0, 1670.9, 1668.17, 1676.85, 1648.7, 1607.2)),
-    ("h", 2, 2, (-200.0, -373.0, -458.0, -575.73, -734.62, -814.2, -869.7)),
-    ("g", 3, 0, (1281.0, 1314.0, 1339.6, 1339.85, 1363.0, 1360.9, 1353.4)),
-    ("g", 3, 1, (-2180.0, -2239.0, -2288.0, -2326.54, -2380.8, -2404.2, -2426.2)),
-    ("h", 3, 1, (-336.0, -284.0, -227.6, -160.4, -81.96, -56.9, -37.9)),
-    ("g", 3, 2, (1251.0, 1248.0, 1252.1, 1232.1, 1236.06, 1243.8, 1245.8)),
-    ("h", 3, 2, (271.0, 293.0, 293.4, 251.75, 241.8, 237.6, 236.6)),
-    ("g", 3, 3, (833.0, 802.0, 714.5, 633.73, 525.6, 453.4, 375.4)),
-    ("h", 3, 3, (-252.0, -352.0, -491.1, -537.03, -542.52, -549.6, -569.1)),
-    ("g", 4, 0, (938.0, 939.0, 932.3, 912.66, 902.82, 894.7, 886.2)),
-    ("g", 4, 1, (782.0, 780.0, 786.8, 808.97, 809.47, 799.6, 788.1)),
-    ("h", 4, 1, (212.0, 247.0, 272.6, 286.48, 282.1, 278.6, 272.1)),
-    ("g", 4, 2, (398.0, 325.0, 250.0, 166.58, 86.18, 55.8, 26.8)),
-    ("h", 4, 2, (-257.0, -240.0, -231.9, -211.03, -158.5, -134.0, -113.5)),
-    ("g", 4, 3, (-419.0, -423.0, -403.0, -356.83, -309.47, -281.1, -254.1)),
-    ("h", 4, 3, (53.0, 84.0, 119.8, 164.46, 199.75, 212.0, 220.0)),
-    ("g", 4, 4, (199.0, 141.0, 111.3, 89.4, 47.44, 12.0, -22.0)),
-    ("h", 4, 4, (-297.0, -299.0, -303.8, -309.72, -350.3, -375.4, -395.9)),
-    ("g", 5, 0, (-218.0, -214.0, -218.8, -230.87, -234.42, -232.9, -229.9)),
-    ("g", 5, 1, (357.0, 353.0, 351.4, 357.29, 363.26, 369.0, 375.5)),
-    ("h", 5, 1, (46.0, 46.0, 43.8, 44.58, 47.52, 45.3, 42.8)),
-    ("g", 5, 2, (261.0, 245.0, 222.3, 200.26, 187.86, 187.2, 187.2)),
-    ("h", 5, 2, (150.0, 154.0, 171.9, 189.01, 208.36, 220.0, 230.5)),
-    ("g", 5, 3, (-74.0, -109.0, -130.4, -141.05, -140.73, -138.7, -135.2)),
-    ("h", 5, 3, (-151.0, -153.0, -133.1, -118.06, -121.43, -122.9, -120.4)),
-    ("g", 5, 4, (-162.0, -165.0, -168.6, -163.17, -151.16, -141.9, -130.4)),
-    ("h", 5, 4, (-78.0, -69.0, -39.3, -0.01, 32.09, 42.9, 51.4)),
-    ("g", 5, 5, (-48.0, -36.0, -12.9, -8.03, 13.98, 20.9, 25.9)),
-    ("h", 5, 5, (92.0, 97.0, 106.3, 101.04, 99.14, 106.2, 115.7)),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +72,7 @@ def main_field_nT(position: FloatArray, year: float, degree: int = DEGREE) -> Fl
         With decimals. The coefficients run in straight lines between the years of the table, and are held beyond
         1980 and 2030.
     degree : int
-        The largest degree taken, 1 (a centred dipole) to 5.
+        The largest degree taken, 1 (a centred dipole) to 13.
 
     Returns
     -------
@@ -116,7 +82,7 @@ def main_field_nT(position: FloatArray, year: float, degree: int = DEGREE) -> Fl
     Raises
     ------
     ValueError
-        Where `year` is not finite or `degree` is not from 1 to 5.
+        Where `year` is not finite or `degree` is not from 1 to 13.
 
     Notes
     -----
@@ -229,13 +195,13 @@ def _terms(year: float, degree: int) -> tuple[tuple[int, int, complex], ...]:
     """(n, m, g − i h) for every term, without the Schmidt normalisation, in nT."""
     if not math.isfinite(year):
         raise ValueError(f"year must be a number such as 2017.7, found {year}")
-    if not 1 <= degree <= DEGREE:
-        raise ValueError(f"degree must be from 1 to {DEGREE}, found {degree}")
+    if not 1 <= degree <= WHOLE_DEGREE:
+        raise ValueError(f"degree must be from 1 to {WHOLE_DEGREE}, found {degree}")
     terms: dict[tuple[int, int], complex] = {}
-    for kind, n, m, values in _COEFFICIENTS:
+    for kind, n, m, values in COEFFICIENTS:
         if n <= degree:
             scale = math.sqrt((2 if m else 1) * math.factorial(n - m) / math.factorial(n + m))
-            value = scale * float(np.interp(year, _YEARS, values))
+            value = scale * float(np.interp(year, YEARS, values))
             terms[n, m] = terms.get((n, m), 0j) + (value if kind == "g" else -1j * value)
     return tuple((n, m, value) for (n, m), value in terms.items())
 

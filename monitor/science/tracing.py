@@ -13,7 +13,7 @@ from scipy.interpolate import CubicHermiteSpline, CubicSpline
 from scipy.optimize import brentq
 
 from monitor.science.fieldline import TracedLine
-from monitor.science.mainfield import DEGREE, FOOT_HEIGHT_KM, REFERENCE_RADIUS_KM, main_field_nT
+from monitor.science.mainfield import FOOT_HEIGHT_KM, REFERENCE_RADIUS_KM, WHOLE_DEGREE, main_field_nT
 from monitor.types import FloatArray
 
 POINTS = 257
@@ -80,7 +80,7 @@ def traced_lines(
     external: ExternalField | None = None,
     *,
     ionosphere_km: float = FOOT_HEIGHT_KM,
-    degree: int = DEGREE,
+    degree: int = WHOLE_DEGREE,
 ) -> tuple[TracedLine | None, ...]:
     """Follow the field lines through the ionosphere above given places to their other ends.
 
