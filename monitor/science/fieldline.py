@@ -153,8 +153,9 @@ def dipole_unit_frequency_Hz(
     constant = dipole_wave_constant(
         l_shell, density_index, harmonic=harmonic, ends=ends, ionosphere_km=ionosphere_km
     )
-    alfven_m_s = equatorial_field_T(year) / math.sqrt(MU_0 * UNIT_DENSITY_KG_M3) / l_shell**3
-    return np.asarray(constant * alfven_m_s / (2.0 * np.pi * EARTH_RADIUS_M * l_shell), dtype=np.float64)
+    known_l = np.where(np.isfinite(constant), l_shell, np.nan)
+    alfven_m_s = equatorial_field_T(year) / math.sqrt(MU_0 * UNIT_DENSITY_KG_M3) / known_l**3
+    return np.asarray(constant * alfven_m_s / (2.0 * np.pi * EARTH_RADIUS_M * known_l), dtype=np.float64)
 
 
 def _foot_re(ionosphere_km: float) -> float:
@@ -277,10 +278,23 @@ def traced_unit_frequency_Hz(
     reach = np.asarray(slowness.antiderivative()(line.arc_m), dtype=np.float64)
     half = 0.5 * (reach[-1] - reach[0])
     place = (reach - reach[0]) / half - 1.0
-    log_weight = 4.0 * np.log(spacing) + density_index * np.log(line.radius_re.max() / line.radius_re)
+    log_weight = 4.0 * np.log(spacing) + density_index * np.log(_farthest_re(line) / line.radius_re)
     weight = np.exp(interpolate.make_interp_spline(place, log_weight, k=_SPLINE_DEGREE)(nodes()))
     number = wave_numbers(weight[None, :], harmonic, ends)[0, -1]
     return float(number / (2.0 * math.pi * half * math.sqrt(MU_0 * UNIT_DENSITY_KG_M3)))
+
+
+def _farthest_re(line: TracedLine) -> float:
+    """The largest distance from the Earth's centre, by a parabola through the points around it."""
+    top = min(max(int(line.radius_re.argmax()), 1), line.radius_re.size - 2)
+    around = slice(top - 1, top + 2)
+    arc, radius = line.arc_m[around] - line.arc_m[top], line.radius_re[around]
+    (before, after), (rise, fall) = np.delete(arc, 1), (np.diff(radius) / np.diff(arc)).tolist()
+    bend = (fall - rise) / (after - before)
+    slope = rise - bend * before
+    if bend >= 0.0 or not before <= -0.5 * slope / bend <= after:
+        return float(radius.max())
+    return float(radius[1] - 0.25 * slope**2 / bend)
 
 
 def _check_line(line: TracedLine) -> None:
