@@ -16,7 +16,6 @@ from monitor.config import Config
 from monitor.decoders.base import parse_time_ns
 from monitor.io.store import Store
 from monitor.pipeline import Pipeline
-from monitor.stages.chain import is_private
 from monitor.stages.indices import KP
 from monitor.types import SECOND_NS, Domain, Json, Pair, Product, SampleBlock
 
@@ -42,8 +41,7 @@ def subjects_of(config: Config, kind: str) -> frozenset[str]:
 def _pairs_by_subject(config: Config, kind: str) -> dict[str, tuple[Pair, ...]]:
     """The pairs that an object of a kind is about, by its subject."""
     if kind in ("profile", "plasmapause"):
-        chains = (chain for chain in config.chain_list if chain.pairs and not is_private(chain))
-        return {chain.name: chain.pairs for chain in chains}
+        return {chain.name: chain.pairs for chain in config.chain_list if chain.pairs}
     return {pair.name: (pair,) for pair in config.pair_list}
 
 

@@ -61,11 +61,10 @@ class Chains:
     def of(
         cls, config: Config, stations: Mapping[str, Station], places: Places, windows: WindowParameters
     ) -> Chains:
-        chains, level = config.chain_list, config.plasmapause.level
+        level = config.plasmapause.level
         times = (windows.cadence_ns, windows.lateness_ns, windows.span_ns)
         chain = ChainStage(
-            chains,
-            (),
+            config.chain_list,
             {code: one.l_shell for code, one in stations.items() if one.l_shell is not None},
             PlasmapauseParameters(),
             level=level,
@@ -74,6 +73,7 @@ class Chains:
             remember_ns=windows.span_ns,
             night=config.density.night,
         )
+        chains = chain.chains
         pairs = tuple({pair for one in chains for pair in one.pairs})
         latitude, longitude = positions_deg(stations, pairs)
         event = EventStage(

@@ -33,12 +33,6 @@ KpMaximum = Callable[[int, int], float | None]
 _VERSION = 1
 _HOUR_NS = 3_600_000_000_000
 _SIGMAS = 1.6448536269514722  # the 90 % interval of a normal error
-_SINGLE_LEVELS = 5
-
-
-def is_private(chain: Chain) -> bool:
-    """Whether a chain is that of a pair which belongs to none: for events alone."""
-    return len(chain.pairs) == 1 and chain.name == chain.pairs[0].name
 
 
 def no_kp(_hours: int, _end_ns: int) -> float | None:
@@ -55,13 +49,12 @@ class ChainStage:
     finding of each pair and time alone, not on their order or pieces. A finding for a time longer ago than is
     remembered is left out and counted.
 
-    A pair that is in no chain has one of its own, with its own name: for events.
+    A pair alone says too little: one that is in no chain has no plasmapause. A chain may have one pair only.
 
     Parameters
     ----------
     chains : sequence of Chain
-    pairs : sequence of Pair
-        All pairs. One without an L above 1 has no place in a chain, and none of its own.
+        The outermost pair first. A pair without an L above 1 has no place in a chain.
     station_l : mapping of str to float
         L of the stations: how far apart those of a pair are.
     parameters : PlasmapauseParameters
@@ -84,7 +77,6 @@ class ChainStage:
     def __init__(
         self,
         chains: Sequence[Chain],
-        pairs: Sequence[Pair],
         station_l: Mapping[str, float],
         parameters: PlasmapauseParameters,
         *,
@@ -94,11 +86,11 @@ class ChainStage:
         remember_ns: int,
         night: bool = False,
     ) -> None:
-        every = _with_private(chains, pairs)
-        _check(every)
-        self._memories = {chain.name: Memory(chain) for chain in every}
+        placed = _placed(chains)
+        _check(placed)
+        self._memories = {chain.name: Memory(chain) for chain in placed}
         self._station_l = station_l
-        self._parameters, self._coarse = parameters, _coarse(parameters)
+        self._parameters = parameters
         self._level, self._widest_l = level, widest_l
         self._lateness_ns, self._remember_ns = lateness_ns, remember_ns
         self._night = night
@@ -111,7 +103,7 @@ class ChainStage:
 
     @property
     def chains(self) -> tuple[Chain, ...]:
-        """The chains that have pairs, and those of single pairs."""
+        """The chains as far as their pairs have an L above 1; those without any such pair are left out."""
         return tuple(memory.chain for memory in self._memories.values())
 
     def feed(
@@ -128,7 +120,7 @@ class ChainStage:
         clocks : mapping of str to int, optional
             Product clock of each pair (ns) by its name.
         kp_maximum : callable, optional
-            Asked of each window of a named chain once, when it closes; later changes go through `kp_changed`.
+            Asked of each window once, when it closes; later changes go through `kp_changed`.
         """
         changed: set[str] = set()
         for finding in [] if isinstance(items, Tick) else sorted(items, key=lambda one: one.end_ns):
@@ -155,10 +147,10 @@ class ChainStage:
         return sorted(said, key=lambda state: state.end_ns)
 
     def kp_changed(self, kp_maximum: KpMaximum) -> list[ChainState]:
-        """Ask for Kp again, for every remembered window of the named chains; return those that change."""
+        """Ask for Kp again, for every remembered window ; return those that change."""
         said = []
         for memory in self._memories.values():
-            for window in memory.windows[: 0 if is_private(memory.chain) else memory.closed]:
+            for window in memory.windows[: memory.closed]:
                 kp = _kp(kp_maximum, window.end_ns)
                 if kp != window.kp and window.said is not None:
                     window.kp = kp
@@ -220,7 +212,7 @@ class ChainStage:
         said = []
         for place in range(memory.begin(), memory.closed):
             window = memory.windows[place]
-            if window.kp is None and not is_private(memory.chain):
+            if window.kp is None:
                 window.kp = _kp(kp_maximum, window.end_ns)
             state = self._turn(memory, place)
             if state != window.said:
@@ -232,7 +224,7 @@ class ChainStage:
     def _turn(self, memory: Memory, place: int) -> ChainState:
         """Take the window at a place into the filter, and say what is known then."""
         chain, window = memory.chain, memory.windows[place]
-        parameters = self._coarse if is_private(chain) else self._parameters
+        parameters = self._parameters
         before_ns, state = memory.before(place)
         if before_ns is None or state is None:
             state = initial(parameters)
@@ -317,24 +309,10 @@ def _kp(kp_maximum: KpMaximum, end_ns: int) -> KpMaxima:
     return kp_maximum(12, end_ns), kp_maximum(24, end_ns)
 
 
-def _coarse(parameters: PlasmapauseParameters) -> PlasmapauseParameters:
-    """The model on a coarser grid for one pair, which sees no slope: there may be thousands of them to store."""
-    return replace(
-        parameters,
-        step_l=2.0 * parameters.step_l,
-        plasmasphere_levels=(*parameters.plasmasphere_levels[:2], _SINGLE_LEVELS),
-        trough_levels=(*parameters.trough_levels[:2], _SINGLE_LEVELS),
-        slopes_per_l=(0.0,),
-        slope_weights=(1.0,),
-    )
-
-
-def _with_private(chains: Sequence[Chain], pairs: Sequence[Pair]) -> list[Chain]:
-    """The chains as far as their pairs have an L above 1, and one for every other pair that has."""
+def _placed(chains: Sequence[Chain]) -> list[Chain]:
+    """The chains as far as their pairs have an L above 1."""
     placed = [Chain(chain.name, tuple(filter(_is_placed, chain.pairs))) for chain in chains]
-    shared = {pair.name for chain in placed for pair in chain.pairs}
-    alone = [pair for pair in pairs if _is_placed(pair) and pair.name not in shared]
-    return [chain for chain in placed if chain.pairs] + [Chain(pair.name, (pair,)) for pair in alone]
+    return [chain for chain in placed if chain.pairs]
 
 
 def _is_placed(pair: Pair) -> bool:

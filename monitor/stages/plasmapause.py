@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from monitor.science.profile import carpenter_anderson_1992, moldwin_2002
-from monitor.stages.chain import is_private
 from monitor.stages.ledger import RevisionLedger
 from monitor.stages.place import Places
 from monitor.stages.product import GRACE_NS, number
@@ -17,7 +16,7 @@ _PASSED_ON = frozenset({"harmonic_ambiguous", "physical_only", "smoothed"})
 
 
 class PlasmapauseStage:
-    """Builds `plasmapause` objects of the named chains and numbers their revisions.
+    """Builds `plasmapause` objects of chains and numbers their revisions.
 
     Parameters
     ----------
@@ -45,7 +44,7 @@ class PlasmapauseStage:
         """The objects that are new or say something new."""
         if isinstance(items, Tick):
             return []
-        issued = (self._issue(state) for state in items if not is_private(state.chain))
+        issued = (self._issue(state) for state in items)
         return [product for product in issued if product is not None]
 
     def snapshot(self) -> Json:

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from monitor.science.fieldline import UNIT_DENSITY_KG_M3
-from monitor.stages.chain import is_private
 from monitor.stages.ledger import RevisionLedger, Turn
 from monitor.stages.place import Places
 from monitor.stages.product import GRACE_NS, LEVEL, number
@@ -26,7 +25,7 @@ from monitor.types import (
 
 
 class ProfileStage:
-    """Builds `profile` objects of the named chains and numbers their revisions, as `ProductStage` does for `flr`.
+    """Builds `profile` objects of chains and numbers their revisions, as `ProductStage` does for `flr`.
 
     Parameters
     ----------
@@ -49,7 +48,7 @@ class ProfileStage:
         """The objects that are new or say something new."""
         if isinstance(items, Tick):
             return []
-        issued = (self._issue(state) for state in items if not is_private(state.chain))
+        issued = (self._issue(state) for state in items)
         return [product for product in issued if product is not None]
 
     def snapshot(self) -> Json:

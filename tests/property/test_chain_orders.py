@@ -67,9 +67,7 @@ def findings(draw: st.DrawFn, pair: Pair, end_ns: int) -> Finding:
 
 
 def stage(remember_ns: int) -> ChainStage:
-    return ChainStage(
-        CHAINS, PAIRS, {}, PARAMETERS, level=0.9, widest_l=3.0, lateness_ns=1, remember_ns=remember_ns
-    )
+    return ChainStage(CHAINS, {}, PARAMETERS, level=0.9, widest_l=3.0, lateness_ns=1, remember_ns=remember_ns)
 
 
 def kp(hours: int, end_ns: int) -> float | None:

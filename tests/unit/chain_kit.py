@@ -24,7 +24,6 @@ LATENESS_NS = 120_000_000_000
 DAY_NS = 86_400_000_000_000
 OUTER, MIDDLE, INNER = Pair("PEL", "OUJ", 4.8), Pair("OUJ", "HAN", 3.9), Pair("TAR", "BRZ", 2.9)
 LONE = Pair("SUW", "PPN", 2.2)
-PAIRS = (OUTER, MIDDLE, INNER, LONE)
 EMMA = Chain("emma", (OUTER, MIDDLE, INNER))
 STATION_L = {"PEL": 5.1, "OUJ": 4.5, "HAN": 3.3, "TAR": 3.1, "BRZ": 2.7}
 # Coarse, so that a filter of hundreds of windows takes no time.
@@ -37,14 +36,12 @@ def stage(
     remember: int = 60,
     *,
     chains: Sequence[Chain] = (EMMA,),
-    pairs: Sequence[Pair] = PAIRS,
     parameters: PlasmapauseParameters = PARAMETERS,
     widest_l: float = 3.0,
     night: bool = False,
 ) -> ChainStage:
     return ChainStage(
         chains,
-        pairs,
         STATION_L,
         parameters,
         level=0.9,

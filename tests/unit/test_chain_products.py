@@ -16,7 +16,6 @@ from chain_kit import (
     LATENESS_NS,
     LONE,
     MIDDLE,
-    PAIRS,
     density,
     finding,
 )
@@ -46,7 +45,7 @@ STATED = PlasmapauseEstimate(4.1234567891, 3.9, 4.4, 0.9, (0.02, 0.8, 0.999), No
 
 
 def places(**stations: Station) -> Places:
-    return Places(TABLE | stations, PAIRS)
+    return Places(TABLE | stations, (*EMMA.pairs, LONE))
 
 
 def profiles(at: Places | None = None) -> ProfileStage:
@@ -212,13 +211,11 @@ def test_objects_are_said_again_only_when_they_change(make: type) -> None:
         make().restore({"version": 0})
 
 
-def test_chain_of_a_single_pair_has_no_objects() -> None:
+def test_chain_of_a_single_pair_has_objects_too() -> None:
     alone: Finding = finding(2, LONE, 2000.0, start_ns=NOON)
-    own = state(
-        replace(STATED, inside=(0.9,)), chain=Chain(LONE.name, (LONE,)), findings=(alone,), used=(True,)
+    named = state(
+        replace(STATED, inside=(0.9,)), chain=Chain("poland", (LONE,)), findings=(alone,), used=(True,)
     )
-    assert profiles().feed([own]) == plasmapauses().feed([own]) == []
-    named = replace(own, chain=Chain("poland", (LONE,)))
     assert [one.topic for one in profiles().feed([named])] == ["profile/poland"]
     assert [one.topic for one in plasmapauses().feed([named])] == ["plasmapause/poland"]
 

@@ -26,7 +26,7 @@ from chain_kit import (
 
 from monitor.science.plasmapause import UNLABELLED, advance, initial, observe, summarise
 from monitor.science.profile import power_law
-from monitor.stages.chain import is_private, observation
+from monitor.stages.chain import observation
 from monitor.stages.chain_memory import CHECKPOINT, read, read_array, write, write_array
 from monitor.types import Chain, ChainState, Finding, Illumination, Label, Pair, Tick
 
@@ -156,7 +156,7 @@ def test_revision_says_all_later_windows_that_change_again() -> None:
 def test_chains_that_share_a_pair_each_have_it() -> None:
     north, south = Chain("north", (OUTER, MIDDLE)), Chain("south", (MIDDLE, INNER))
     running = stage(chains=(north, south))
-    assert [chain.name for chain in running.chains] == ["north", "south", LONE.name]
+    assert [chain.name for chain in running.chains] == ["north", "south"]
     found = running.feed(window(1, 8.0, 500.0, 900.0))
     assert ends(found) == [("north", 1), ("south", 1)]
     assert found[0].findings[1] == found[1].findings[0] == finding(1, MIDDLE, 500.0)
@@ -164,22 +164,20 @@ def test_chains_that_share_a_pair_each_have_it() -> None:
     assert ends(running.feed([finding(1, INNER, 30.0)])) == [("south", 1)]
 
 
-def test_pair_of_no_chain_has_one_of_its_own() -> None:
-    (state,) = stage().feed([finding(1, LONE, 2000.0)])
-    assert state.chain == Chain(LONE.name, (LONE,))
-    assert is_private(state.chain)
-    assert not is_private(Chain("emma", (LONE,)))
-    assert not is_private(EMMA)
+def test_pair_of_no_chain_says_nothing() -> None:
+    assert stage().feed([finding(1, LONE, 2000.0)]) == []
+
+
+def test_chain_may_have_one_pair() -> None:
+    (state,) = stage(chains=(Chain("south", (LONE,)),)).feed([finding(1, LONE, 2000.0)])
     assert state.plasmapause.inside[0] > 0.5
-    assert (state.fit, state.kp_maximum_12h) == (None, None)
+    assert state.fit is None
 
 
 @pytest.mark.parametrize("l_shell", [None, 1.0, math.nan, math.inf])
 def test_pair_without_a_line_has_no_place(l_shell: float | None) -> None:
     nowhere = Pair("AAA", "BBB", l_shell)
-    running = stage(
-        chains=(Chain("emma", (OUTER, nowhere)), Chain("none", (nowhere,))), pairs=(OUTER, nowhere)
-    )
+    running = stage(chains=(Chain("emma", (OUTER, nowhere)), Chain("none", (nowhere,))))
     assert running.chains == (Chain("emma", (OUTER,)),)
     assert running.feed([finding(1, nowhere)]) == []
     assert ends(running.feed([finding(1, OUTER)])) == [("emma", 1)]
