@@ -235,7 +235,7 @@ def test_memory_is_bounded() -> None:
 
 
 def test_snapshot_is_the_same_object_until_something_changes() -> None:
-    running = stage()
+    running = stage(chains=(EMMA, Chain("south", (LONE,))))
     running.feed([*window(1, 8.0, 500.0, 900.0), finding(1, LONE)])
     first = running.snapshot()
     running.feed(Tick(1), {OUTER.name: 9 * CADENCE_NS})
