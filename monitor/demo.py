@@ -46,7 +46,10 @@ _SEED = 7
 _ROOT = "geospace/v1"
 _IN_FLIGHT = 64
 _HEARD_S = 0.5
-_HEAD = f"{'window end (UT)':<20} {'pair':<8} {'L':>5}  {'label':<7} {'mHz':>6} {'90 %':>13} {'phase':>6} {'coh':>5}  flags"
+_HEAD = (
+    f"{'window end (UT)':<20} {'pair':<8} {'L':>5}  {'label':<7} {'mHz':>6} {'90 %':>13} {'phase':>6} {'coh':>5}"
+    f" {'amu/cm³':>7}  flags"
+)
 
 
 async def demo(speed: float, duration_s: float | None, write: Callable[[str], None] = tqdm.write) -> None:
@@ -87,7 +90,7 @@ async def demo(speed: float, duration_s: float | None, write: Callable[[str], No
                 # Whatever happened: the daemon ends in order, before its broker and its directory go.
                 daemon.stop()
                 await running
-            write(f"\n{printed.count} labels; stopped cleanly")
+            write(f"\n{printed.labels} labels, {printed.events} events; stopped cleanly")
 
 
 async def _play(
@@ -186,21 +189,25 @@ async def _publisher(broker: LocalBroker) -> AsyncIterator[aiomqtt.Client]:
 
 
 class _Lines:
-    """Prints each label in one aligned line."""
+    """Prints each label, plasmapause and event in one line, aligned with the others."""
 
     def __init__(self, write: Callable[[str], None], gone: Callable[[], None]) -> None:
         self._write = write
         self._gone = gone
-        self.count = 0
+        self.labels = 0
+        self.events = 0
 
     def show(self, product: Product) -> None:
-        if product.kind == "flr":
-            self.count += 1
-            try:
-                self._write(label_line(product.body))
-            except BrokenPipeError:
-                # Nobody reads any more: the demo is over, and its last line says so to the caller.
-                self._gone()
+        line = _LINES.get(product.kind)
+        if line is None:
+            return
+        self.labels += product.kind == "flr"
+        self.events += product.kind == "event" and product.body["properties"]["state"] == "begin"
+        try:
+            self._write(line(product.body))
+        except BrokenPipeError:
+            # Nobody reads any more: the demo is over, and its last line says so to the caller.
+            self._gone()
 
 
 def label_line(body: Json) -> str:
@@ -210,9 +217,32 @@ def label_line(body: Json) -> str:
         f"{body['time']:<20} {body['pair']:<8} {_text(body['l_shell'], '.2f'):>5}  {body['label']:<7} "
         f"{_text(body['frequency_mHz'], '.1f'):>6} "
         f"{'-' if interval is None else f'{interval[0]:.1f} – {interval[1]:.1f}':>13} "
-        f"{_text(physical['cross_phase_deg'], '+.0f', '°'):>6} {_text(physical['coherence'], '.2f'):>5}  "
+        f"{_text(physical['cross_phase_deg'], '+.0f', '°'):>6} {_text(physical['coherence'], '.2f'):>5} "
+        f"{_text(body['density_amu_cm3'], '.0f'):>7}  "
         f"{' '.join(flag for flag in body['flags'] if flag != 'physical_only')}"
     )
+
+
+def plasmapause_line(body: Json) -> str:
+    """One `plasmapause` object in one line: L_pp with its interval, or why it is unknown."""
+    interval = body["l_interval"]
+    return (
+        f"{body['time']:<20} {body['chain']:<8} {_text(body['l_shell'], '.2f'):>5}  {'L_pp':<7} {'-':>6} "
+        f"{'-' if interval is None else f'{interval[0]:.2f} – {interval[1]:.2f}':>13} {'-':>6} {'-':>5} {'-':>7}  "
+        f"{' '.join([body['reason'] or '', *body['flags']]).strip()}"
+    )
+
+
+def event_line(body: Json) -> str:
+    """One update of an event in one line."""
+    about = body["properties"]
+    return (
+        f"{about['time']:<20} {about['subject']:<8} {_text(about.get('l_shell'), '.2f'):>5}  {'event':<7} "
+        f"{about['kind']} {about['direction']}: {about['state']}"
+    )
+
+
+_LINES = {"flr": label_line, "plasmapause": plasmapause_line, "event": event_line}
 
 
 def _text(value: float | None, form: str, unit: str = "") -> str:

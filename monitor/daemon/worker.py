@@ -86,8 +86,9 @@ class Worker:
         # The newest objects of these kinds by subject, and the open events by `data_id`.
         self._latest: dict[str, dict[str, Json]] = {"flr": {}, "plasmapause": {}}
         self._open: dict[str, Json] = {}
-        for kind in ("flr", "plasmapause"):
-            metrics.expect_events(PLASMAPAUSE.kind, sorted(subjects_of(config, kind)))
+        chains = [chain for chain in config.chain_list if chain.pairs]
+        pairs = {pair.name for chain in chains for pair in chain.pairs}
+        metrics.expect_events(PLASMAPAUSE.kind, sorted(pairs.union(chain.name for chain in chains)))
         self._unstored: list[SampleBlock] = []
         self._uncommitted: list[tuple[Product, bytes]] = []
         # Rows up to the first are stored; rows up to the second have gone into the pipeline.

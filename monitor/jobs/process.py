@@ -20,15 +20,31 @@ from monitor.types import SECOND_NS, Product, SampleBlock
 
 logger = logging.getLogger(__name__)
 
-_KINDS = frozenset({"flr", "spectrum"})
+_KINDS = frozenset({"flr", "spectrum", "profile", "plasmapause", "event"})
 
 
 @dataclass(slots=True)
 class ProcessReport:
-    """What a run of `process` did: samples read, objects written by label, samples refused by reason."""
+    """What a run of `process` did.
+
+    Attributes
+    ----------
+    samples : int
+        Read and let in.
+    objects : Counter
+        Written, by kind.
+    labels : Counter
+        `flr` objects, by label.
+    events : int
+        That began.
+    refused : Counter
+        Samples, by reason.
+    """
 
     samples: int = 0
+    objects: Counter[str] = field(default_factory=Counter)
     labels: Counter[str] = field(default_factory=Counter)
+    events: int = 0
     refused: Counter[str] = field(default_factory=Counter)
 
 
@@ -120,5 +136,8 @@ def _write(products: Sequence[Product], output: IO[bytes], report: ProcessReport
     for product in products:
         if product.kind in _KINDS:
             output.write(product.encode(time.time_ns()) + b"\n")
+            report.objects[product.kind] += 1
         if product.kind == "flr":
             report.labels[str(product.body["label"])] += 1
+        if product.kind == "event" and product.body["properties"]["state"] == "begin":
+            report.events += 1

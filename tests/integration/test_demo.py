@@ -20,6 +20,9 @@ from monitor.io.broker import find_mosquitto
 LINE = re.compile(
     r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ [A-Z]{3}-[A-Z]{3}\s+ +\d\.\d\d  (?P<label>NoFreq|Freq|PBL) +[\d.-]+ .*"
 )
+OTHER = re.compile(
+    r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ (emma|[A-Z]{3}-[A-Z]{3})\s+ +(\d\.\d\d|-)  (?P<label>L_pp|event) +\S.*"
+)
 # The same command on a machine without Mosquitto.
 WITHOUT_MOSQUITTO = (
     "import sys, monitor.io.broker as broker; broker.find_mosquitto = lambda: None; "
@@ -66,8 +69,11 @@ def check_output(text: str) -> None:
     labelled = [match for line in lines if (match := LINE.fullmatch(line))]
     # Two hours of morning first, in windows that are not whole yet; then resonances.
     assert {"NoFreq", "Freq"} <= {match["label"] for match in labelled}, text
-    assert len({match.start("label") for match in labelled}) == 1, "labels stand below each other"
-    assert lines[-1] == f"{len(labelled)} labels; stopped cleanly"
+    others = [match for line in lines if (match := OTHER.fullmatch(line))]
+    assert "L_pp" in {match["label"] for match in others}, text
+    assert len({match.start("label") for match in [*labelled, *others]}) == 1, "labels stand below each other"
+    events = sum(line.endswith(": begin") for line in lines)
+    assert lines[-1] == f"{len(labelled)} labels, {events} events; stopped cleanly"
 
 
 def test_demo_shows_labels_and_leaves_nothing_behind(tmp_path: Path) -> None:
@@ -89,7 +95,7 @@ def test_interrupt_stops_the_demo_cleanly(tmp_path: Path) -> None:
         assert process.wait(timeout=15) == 0
         assert time.monotonic() - began < 10
     text = (tmp_path / "out").read_text()
-    assert text.rstrip().endswith("labels; stopped cleanly")
+    assert text.rstrip().endswith("events; stopped cleanly")
     assert "Traceback" not in text
     assert left_behind(tmp_path) == []
 
