@@ -381,7 +381,13 @@ class TestCommands:
         assert documented == {cli.EXIT_DONE, cli.EXIT_FAILED, cli.EXIT_CONFIGURATION}
 
     def test_http_paths_are_documented(self) -> None:
-        server = HttpServer("127.0.0.1:0", metrics=lambda _: (b"", ""), ready=lambda: (True, []), status=dict)
+        server = HttpServer(
+            "127.0.0.1:0",
+            metrics=lambda _: (b"", ""),
+            ready=lambda: (True, []),
+            status=dict,
+            event=lambda _: None,
+        )
         paths = {route.path for route in server._routes if hasattr(route, "path")}
         table = section(INTERFACES, "HTTP").partition("`/api/status`:")[0]
         assert {name for row in rows(table) for name in code(row[0])} == paths | {"/"}
