@@ -123,7 +123,7 @@ def plausible_density_amu_cm3(l_shell: FloatArray) -> tuple[FloatArray, FloatArr
 
     From a tenth of the mean trough of Sheeley et al. (2001), doi:10.1029/2000JA000286, all of it hydrogen, to three times
     the electrons of the saturated plasmasphere of Carpenter and Anderson (1992), doi:10.1029/91JA01548, and five times below
-    L = 2, where that is extrapolated (observed 3000–8000 amu cm⁻³ at L = 1.9 to 2.2: Waters et al. 1999,
+    L = 2, where that is extrapolated (3000–8000 amu cm⁻³ are observed near it,
     doi:10.1016/S1364-6826(99)00066-8). The factors are assumptions, meant to be wide.
     """
     trough = 124.0 * (3.0 / l_shell) ** 4
