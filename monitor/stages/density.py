@@ -29,6 +29,9 @@ from monitor.types import (
 
 _VERSION = 1
 
+# No field line rings beyond, whatever it is loaded with; and no density overflows within.
+_SLOWEST_HZ, _FASTEST_HZ = 1e-6, 1e3
+
 
 class FieldModel(Protocol):
     """The field that the pairs' lines are in. Its answers depend on the pair, the time and Kp alone."""
@@ -266,10 +269,8 @@ def _reason(l_shell: float, reading: Reading) -> str | None:
         return "no_l_shell"
     if l_shell < LOWEST_L:
         return "l_too_low"
-    usable = all(
-        math.isfinite(value) and value > 0.0
-        for value in (reading.frequency_Hz, reading.low_Hz, reading.high_Hz)
-    )
+    values = (reading.frequency_Hz, reading.low_Hz, reading.high_Hz)
+    usable = all(_SLOWEST_HZ <= value <= _FASTEST_HZ for value in values)
     return None if usable else "frequency_unusable"
 
 

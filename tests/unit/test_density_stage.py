@@ -149,7 +149,15 @@ def test_line_that_is_none_has_no_density_and_says_why(l_shell: float | None, fl
 
 
 @pytest.mark.parametrize(
-    "values", [(0.0, 0.0, 0.0), (NAN, NAN, NAN), (-1.0, -2.0, 1.0), (0.02, 0.0, 0.03), (0.02, 0.01, math.inf)]
+    "values",
+    [
+        (0.0, 0.0, 0.0),
+        (NAN, NAN, NAN),
+        (-1.0, -2.0, 1.0),
+        (0.02, 0.0, 0.03),
+        (0.02, 0.01, math.inf),
+        (5e-324, 5e-324, 5e-324),
+    ],
 )
 def test_frequency_that_is_none_has_no_density_and_says_why(values: tuple[float, float, float]) -> None:
     found = inverted(finding(as_freq=Reading(*values)))
