@@ -1,131 +1,109 @@
-"""States of chains as a plasmapause at known places would make them: shared by the tests of events."""
+"""Made-up runs for the evaluation of events: a chain of four pairs, hours instead of nanoseconds."""
 
 from __future__ import annotations
 
-import math
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from monitor.stages.crossing import HOUR_NS, CrossingParameters
-from monitor.stages.event import EventStage
-from monitor.types import (
-    Chain,
-    ChainState,
-    Finding,
-    Label,
-    Pair,
-    PhysicalReading,
-    PlasmapauseEstimate,
-    Product,
-)
+import numpy as np
 
-CADENCE_NS = HOUR_NS // 2
-DAY = 48
-REMEMBER_NS = 26 * HOUR_NS
-T0_NS = 1_504_742_400_000_000_000  # 2017-09-07T00:00:00Z
-URL = "http://127.0.0.1:9464/"
-PAIRS = (
-    Pair("KEV", "IVA", 5.9),
-    Pair("MUO", "PEL", 5.37),
-    Pair("OUJ", "HAN", 4.1),
-    Pair("HAN", "NUR", 3.6),
-    Pair("TAR", "BRZ", 2.9),
-)
-EMMA = Chain("emma", PAIRS)
-GEOMETRY = {pair.name: (25.0 + number, 68.0 - number) for number, pair in enumerate(PAIRS)}
-NAN = math.nan
+from monitor.jobs.events.simulate import CHAIN, Call, Run, Said, Stretch
+from monitor.jobs.events.truth import Course
+from monitor.science.synthetic.chain_truth import ChainTruth
+from monitor.science.synthetic.storms import Kind
+from monitor.types import SECOND_NS, Label, Pair, Product
+
+HOUR_NS = 3600 * SECOND_NS
+START_NS = 480_000 * HOUR_NS
+PAIRS = tuple(Pair(f"P{row}", f"E{row}", l_shell) for row, l_shell in enumerate((5.0, 4.0, 3.5, 3.0)))
+NAMES = tuple(pair.name for pair in PAIRS)
 
 
-def stage(chains: Sequence[Chain] = (EMMA,), remember_ns: int = REMEMBER_NS, **changes: Any) -> EventStage:
-    return EventStage(
-        chains,
-        CrossingParameters(**changes),
-        base_url=URL,
-        remember_ns=remember_ns,
-        geometry=GEOMETRY,
+def at(hour: float) -> int:
+    return START_NS + round(hour * HOUR_NS)
+
+
+def course(knots: Sequence[tuple[float, float]], span_h: float = 48.0) -> Course:
+    hours = np.arange(0.0, span_h + 0.01, 1.0 / 12.0)
+    times = START_NS + np.round(hours * HOUR_NS).astype(np.int64)
+    if not knots:
+        return Course(times, np.full(hours.size, np.nan))
+    return Course(times, np.interp(hours, [hour for hour, _ in knots], [place for _, place in knots]))
+
+
+def chain_truth(of: Course, *, dark: Sequence[tuple[str, float, float]] = ()) -> ChainTruth:
+    """Every pair has a resonance in every window but those named: (pair, from hour, to hour), by the window's end."""
+    span_h = (of.time_ns[-1] - of.time_ns[0]) / HOUR_NS
+    ends = np.array([at(hour) for hour in np.arange(2.0, span_h + 0.01, 0.5)], dtype=np.int64)
+    centres_s, course_s = (ends - at(1.0)) / SECOND_NS, (of.time_ns - START_NS) / SECOND_NS
+    resonance = np.ones((ends.size, len(PAIRS)), dtype=np.bool_)
+    for name, first, last in dark:
+        resonance[(ends >= at(first)) & (ends <= at(last)), NAMES.index(name)] = False
+    return ChainTruth(
+        pairs=PAIRS,
+        end_ns=ends,
+        plasmapause_l=np.interp(centres_s, course_s, of.l_shell),
+        frequency_Hz=np.full(resonance.shape, 0.02),
+        resonance=resonance,
+        reversed=np.zeros(resonance.shape, dtype=np.bool_),
     )
 
 
-def finding(pair: Pair, end_ns: int) -> Finding:
-    return Finding(
-        pair=pair,
-        end_ns=end_ns,
-        length_ns=2 * HOUR_NS,
-        coverage=((pair.poleward, 1.0), (pair.equatorward, 1.0)),
-        physical=PhysicalReading(Label.NO_FREQ, NAN, NAN, NAN, NAN, NAN, NAN),
-        illumination=None,
-        mlt_h=None,
-        probability=None,
-        stage_one=None,
-        as_freq=None,
-        as_pbl=None,
-        label=Label.NO_FREQ,
-    )
-
-
-def state(
-    number: int,
-    inside: Sequence[float],
-    place: float | None = None,
+def event(
+    said_h: float,
+    subject: str,
+    direction: str,
     *,
-    fresh: bool = True,
-    chain: Chain = EMMA,
-    silent: frozenset[str] = frozenset(),
-) -> ChainState:
-    """The state of window `number` after `T0_NS`: what is thought of each pair, and where the plasmapause is."""
-    end_ns = T0_NS + number * CADENCE_NS
-    stated = (None, None, None) if place is None else (place, place - 0.25, place + 0.25)
-    return ChainState(
-        chain=chain,
-        end_ns=end_ns,
-        length_ns=2 * HOUR_NS,
-        findings=tuple(None if pair.name in silent else finding(pair, end_ns) for pair in chain.pairs),
-        used=(fresh,) * len(chain.pairs),
-        plasmapause=PlasmapauseEstimate(
-            *stated, 0.0 if place is None else 0.9, tuple(inside), "no_data" if place is None else None
-        ),
-        fit=None,
+    start_h: float | None = None,
+    state: str = "begin",
+    name: str | None = None,
+    **more: Any,
+) -> Said:
+    start = said_h - 1.0 if start_h is None else start_h
+    properties = {
+        "data_id": name or f"{subject}/{direction}/{start}",
+        "kind": "plasmapause_crossing",
+        "subject": subject,
+        "direction": direction,
+        "state": state,
+        **more,
+    }
+    product = Product(
+        "event", f"plasmapause_crossing/{subject}", at(start), 0, False, {"properties": properties}
     )
+    return Said(at(said_h), product)
 
 
-def states_of(
-    places: Sequence[float], chain: Chain = EMMA, night: Mapping[int, bool] | None = None, first: int = 0
-) -> list[ChainState]:
-    """States of an estimate that follows a plasmapause, sharp to 0.15 in L; nothing is seen by night."""
-    said, held = [], places[0]
-    for number, place in enumerate(places, first):
-        dark = bool(night and night.get(number))
-        held = held if dark else place
-        inside = [1.0 / (1.0 + math.exp((_shell(pair) - held) / 0.05)) for pair in chain.pairs]
-        said.append(state(number, inside, None if dark else held, fresh=not dark, chain=chain))
-    return said
+def stated(end_h: float, l_shell: float | None, half: float = 0.2, *, revision: int = 0) -> Said:
+    body = {
+        "l_shell": l_shell,
+        "l_interval": None if l_shell is None else [l_shell - half, l_shell + half],
+    }
+    return Said(at(end_h), Product("plasmapause", CHAIN, at(end_h), revision, True, body))
 
 
-def _shell(pair: Pair) -> float:
-    assert pair.l_shell is not None
-    return pair.l_shell
-
-
-def properties(product: Product) -> dict[str, Any]:
-    return dict(product.body["properties"])
-
-
-def lines(products: Sequence[Product], subject: str | None = None) -> list[str]:
-    """What was said, in short: subject, direction, state, outcome."""
-    said = [properties(one) for one in products]
-    return [
-        " ".join(filter(None, [one["subject"], one["direction"], one["state"], one.get("outcome")]))
-        for one in said
-        if subject is None or one["subject"] == subject
-    ]
-
-
-def standing(products: Sequence[Product]) -> Counter[tuple[Any, ...]]:
-    """The events that are true after all that was said: subject, direction, start, end, outcome."""
-    newest = {properties(one)["data_id"]: properties(one) for one in products}
-    return Counter(
-        (one["subject"], one["direction"], one["start_datetime"], one.get("end_datetime"), one.get("outcome"))
-        for one in newest.values()
-        if one.get("outcome") != "withdrawn"
+def run(
+    of: Course,
+    said: Sequence[Said],
+    *,
+    dark: Sequence[tuple[str, float, float]] = (),
+    night: tuple[float, float] = (99.0, 99.0),
+    kind: Kind = "storm",
+    seed: int = 0,
+) -> Run:
+    """By day all the time but where the centre of the window lies in the night's hours."""
+    truth = chain_truth(of, dark=dark)
+    centres_h = (truth.end_ns - START_NS) / HOUR_NS - 1.0
+    awake = ~((centres_h >= night[0]) & (centres_h <= night[1]))
+    day = np.repeat(awake[:, None], len(PAIRS), axis=1)
+    return Run(
+        stretch=Stretch(seed, kind),
+        start_ns=START_NS,
+        end_ns=int(of.time_ns[-1]),
+        said=tuple(said),
+        calls=(Call(NAMES[0], at(12.0), Label.FREQ), Call(NAMES[1], at(12.0), Label.PBL)),
+        course=of,
+        truth=truth,
+        day=day,
+        lit=day,
     )

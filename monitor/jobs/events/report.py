@@ -246,7 +246,8 @@ def _between(low: float | None, high: float | None, percent: bool) -> str:
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    # A name may hold the sign of an absolute value.
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 
 def _document(measures: Measures, judged: Sequence[Criterion]) -> str:
