@@ -69,7 +69,7 @@ def write_report(folder: Path, measures: Measures, shown: Run | None, command: s
         parts += _figure(
             "delay.png",
             "Delay of events",
-            "delay of the events of pairs after the window that shows the crossing; early ones are below zero",
+            "delay of the events of pairs after the window that shows the crossing; below zero, they came before the rule sees it",
         )
     parts += ["## False events", _FALSE, _false_table(measures)]
     parts += ["## The stated plasmapause", _POSITION, _position_table(measures)]
