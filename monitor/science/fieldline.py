@@ -285,16 +285,11 @@ def traced_unit_frequency_Hz(
 
 
 def _farthest_re(line: TracedLine) -> float:
-    """The largest distance from the Earth's centre, by a parabola through the points around it."""
-    top = min(max(int(line.radius_re.argmax()), 1), line.radius_re.size - 2)
-    around = slice(top - 1, top + 2)
-    arc, radius = line.arc_m[around] - line.arc_m[top], line.radius_re[around]
-    (before, after), (rise, fall) = np.delete(arc, 1), (np.diff(radius) / np.diff(arc)).tolist()
-    bend = (fall - rise) / (after - before)
-    slope = rise - bend * before
-    if bend >= 0.0 or not before <= -0.5 * slope / bend <= after:
-        return float(radius.max())
-    return float(radius[1] - 0.25 * slope**2 / bend)
+    """The largest distance from the Earth's centre, between the line's points too."""
+    top = int(line.radius_re.argmax())
+    begin, end = line.arc_m[max(top - 1, 0)], line.arc_m[min(top + 1, line.arc_m.size - 1)]
+    radius = interpolate.make_interp_spline(line.arc_m, line.radius_re, k=_SPLINE_DEGREE)
+    return float(radius(np.linspace(begin, end, 401)).max())
 
 
 def _check_line(line: TracedLine) -> None:
