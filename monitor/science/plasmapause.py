@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special
 
-from monitor.science.plasmapause_model import LN_DENSITY, LN_STEP, motion, pair_table, prior
+from monitor.science.plasmapause_model import LN_DENSITY, LN_STEP, has_drop, motion, pair_table, prior
 from monitor.science.plasmapause_parameters import PlasmapauseParameters
 from monitor.types import CLASSES, BoolArray, Float32Array, FloatArray, IntArray, Label, PlasmapauseEstimate
 
@@ -111,7 +111,7 @@ def advance(parameters: PlasmapauseParameters, state: Float32Array, hours: float
         raise ValueError(f"hours must not be negative, not {hours}")
     step = motion(parameters, round(hours, 6))
     later = np.tensordot(step.place, state.astype(np.float64), axes=(0, 0))
-    for axis, matrix in ((1, step.plasmasphere), (2, step.trough), (3, step.width)):
+    for axis, matrix in ((1, step.plasmasphere), (2, step.trough), (3, step.shape)):
         later = np.moveaxis(np.tensordot(later, matrix, axes=(axis, 0)), -1, axis)
     return _normalised(later)
 
@@ -121,16 +121,13 @@ def observe(parameters: PlasmapauseParameters, state: Float32Array, seen: Observ
     if not seen.seen.any():
         return state
     ln_likelihood = np.zeros(parameters.shape)
-    for pair in np.flatnonzero(seen.seen):
-        half_span = float(seen.half_span_l[pair])
-        l_shell = float(seen.l_shell[pair])
-        if math.isnan(half_span):
-            half_span = min(parameters.usual_half_span_l, 0.5 * (l_shell - 1.0))
-        table = pair_table(parameters, l_shell, half_span)
+    half_span = _half_span(parameters, seen)
+    for pair in np.flatnonzero(seen.seen).tolist():
+        table = pair_table(parameters, float(seen.l_shell[pair]), float(half_span[pair]))
         if seen.has_density[pair]:
-            ln_likelihood += _of_density(parameters, seen, int(pair))[table.density]
+            ln_likelihood += _of_density(parameters, seen, pair).take(table.density)
         if seen.label[pair] in (_FREQ, _PBL):
-            ln_likelihood += _of_label(parameters, int(seen.label[pair]))[table.step]
+            ln_likelihood += _of_label(parameters, int(seen.label[pair])).take(table.step)
     return _normalised(state * np.exp(ln_likelihood - ln_likelihood.max()))
 
 
@@ -153,15 +150,17 @@ def summarise(
     Raises
     ------
     ValueError
-        A level that is none.
+        No pair, or a level that is none.
     """
+    if seen.l_shell.size == 0:
+        raise ValueError("a plasmapause needs one pair at least")
     if not 0.0 < level < 1.0:
         raise ValueError(f"level must lie between 0 and 1, not {level}")
-    place = state.sum(axis=(1, 2, 3), dtype=np.float64)
-    edges, below = _cumulative(parameters, place / place.sum())
+    place = (state * has_drop(parameters)).sum(axis=(1, 2, 3)) / state.sum(dtype=np.float64)
+    edges, below = _cumulative(parameters, place)
     inside = 1.0 - np.interp(seen.l_shell, edges, below)
     low, middle, high = np.interp([0.5 - level / 2, 0.5, 0.5 + level / 2], below, edges).tolist()
-    reason = _reason(seen, low, middle, high, widest_l)
+    reason = _reason(seen, _half_span(parameters, seen), (low, middle, high), widest_l)
     stated = reason is None
     return PlasmapauseEstimate(
         l_shell=middle if stated else None,
@@ -196,13 +195,24 @@ def by_gradient(seen: Observation) -> float | None:
     return float(l_shell[steepest : steepest + 2].mean())
 
 
-def _reason(seen: Observation, low: float, middle: float, high: float, widest_l: float) -> str | None:
+def _reason(
+    seen: Observation, half_span: FloatArray, interval: tuple[float, float, float], widest_l: float
+) -> str | None:
     """Why no position is stated, or None where one is."""
-    if seen.l_shell.size == 0 or high - low > widest_l:
-        if seen.l_shell.size and seen.seen.any() and not seen.l_shell[-1] <= middle <= seen.l_shell[0]:
-            return "beyond_chain"
-        return "uncertain" if seen.seen.any() else "no_data"
-    return None if seen.l_shell[-1] <= middle <= seen.l_shell[0] else "beyond_chain"
+    low, middle, high = interval
+    innermost, outermost = (seen.l_shell - half_span)[-1], (seen.l_shell + half_span)[0]
+    within = innermost <= middle <= outermost
+    if within and high - low <= widest_l:
+        return None
+    if not seen.seen.any():
+        return "no_data"
+    return "uncertain" if within else "beyond_chain"
+
+
+def _half_span(parameters: PlasmapauseParameters, seen: Observation) -> FloatArray:
+    """Half the distance of the pairs' stations, a usual one where it is unknown."""
+    usual = np.minimum(parameters.usual_half_span_l, 0.5 * (seen.l_shell - 1.0))
+    return np.where(np.isnan(seen.half_span_l), usual, seen.half_span_l)
 
 
 def _cumulative(parameters: PlasmapauseParameters, place: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -22,7 +22,9 @@ LN_DENSITY = np.linspace(-8.0, 12.0, 1001)
 LN_STEP = np.linspace(-4.0, 4.0, 801)
 """The same for ln(f_poleward / f_equatorward)."""
 
-Index = NDArray[np.int16]
+_PIVOT_L = 4.0
+
+Index = NDArray[np.int32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +34,7 @@ class Motion:
     place: FloatArray
     plasmasphere: FloatArray
     trough: FloatArray
-    width: FloatArray
+    shape: FloatArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +68,8 @@ def prior(parameters: PlasmapauseParameters) -> FloatArray:
         levels(parameters.plasmasphere_levels), parameters.plasmasphere_prior, parameters.plasmasphere_sigma
     )
     outer = _normal(levels(parameters.trough_levels), parameters.trough_prior, parameters.trough_sigma)
-    width = width_prior(parameters)
-    state = place[:, None, None, None] * inner[:, None, None] * outer[:, None] * width
+    shape = shape_prior(parameters)
+    state = place[:, None, None, None] * inner[:, None, None] * outer[:, None] * shape
     return np.asarray(state / state.sum())
 
 
@@ -78,9 +80,9 @@ def place_prior(parameters: PlasmapauseParameters) -> FloatArray:
     return np.asarray((1.0 - parameters.prior_anywhere) * known + parameters.prior_anywhere / grid.size)
 
 
-def width_prior(parameters: PlasmapauseParameters) -> FloatArray:
-    """Of the width alone."""
-    weight = parameters.width_sigma ** np.arange(len(parameters.widths_l))
+def shape_prior(parameters: PlasmapauseParameters) -> FloatArray:
+    """Of width and slope together, the slope changing fastest."""
+    weight = np.outer(parameters.width_weights, parameters.slope_weights).ravel()
     return np.asarray(weight / weight.sum())
 
 
@@ -107,7 +109,7 @@ def motion(parameters: PlasmapauseParameters, hours: float) -> Motion:
             ),
             hours,
         ),
-        _transition(_redraw(width_prior(parameters), parameters.width_change_per_h), hours),
+        _transition(_redraw(shape_prior(parameters), parameters.shape_change_per_h), hours),
     )
 
 
@@ -190,14 +192,28 @@ def pair_table(parameters: PlasmapauseParameters, l_shell: float, half_span: flo
 
 def _profile(parameters: PlasmapauseParameters, l_shell: float) -> FloatArray:
     """ln ρ (amu cm⁻³) at L in every state."""
-    here = np.array(l_shell)
-    inner = plasmasphere_ln(here) + levels(parameters.plasmasphere_levels)[:, None, None]
-    outer = trough_ln(here) + levels(parameters.trough_levels)[:, None]
-    away = (l_shell - parameters.l_grid()[:, None]) / np.array(parameters.widths_l)
+    inner, outer = _sides(parameters, np.array(l_shell))
+    widths = np.repeat(parameters.widths_l, len(parameters.slopes_per_l))
+    away = (l_shell - parameters.l_grid()[:, None]) / widths
     share = 0.5 * (1.0 + np.tanh(away))[:, None, None, :]
     return np.asarray(inner + share * (outer - inner))
 
 
+def _sides(parameters: PlasmapauseParameters, l_shell: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """ln ρ at L of the plasmasphere and of the trough, to be broadcast over the state behind its first axis."""
+    slopes = np.tile(parameters.slopes_per_l, len(parameters.widths_l))
+    inner = plasmasphere_ln(l_shell) + slopes * (l_shell - _PIVOT_L)
+    inner = inner + levels(parameters.plasmasphere_levels)[:, None, None]
+    return inner, trough_ln(l_shell) + levels(parameters.trough_levels)[:, None]
+
+
+@lru_cache(maxsize=8)
+def has_drop(parameters: PlasmapauseParameters) -> FloatArray:
+    """1 where the density falls enough at L_pp to be a plasmapause, else 0; of the state's shape."""
+    inner, outer = _sides(parameters, parameters.l_grid()[:, None, None, None])
+    return np.asarray((inner - outer >= math.log(parameters.least_drop)).astype(np.float64))
+
+
 def _nearest(values: FloatArray, table: FloatArray) -> Index:
     place = np.rint((values - table[0]) / (table[1] - table[0]))
-    return np.asarray(np.clip(place, 0, table.size - 1).astype(np.int16))
+    return np.asarray(np.clip(place, 0, table.size - 1).astype(np.int32))

@@ -13,7 +13,6 @@ from monitor.types import FloatArray, Json
 _POSITIVE = (
     "step_l",
     "prior_sigma_l",
-    "width_sigma",
     "plasmasphere_sigma",
     "trough_sigma",
     "density_scatter",
@@ -39,7 +38,7 @@ _RATES = (
     "wander_l",
     "restart_per_h",
     "level_drift",
-    "width_change_per_h",
+    "shape_change_per_h",
 )
 
 
@@ -58,14 +57,21 @@ class PlasmapauseParameters:
     prior_l, prior_sigma_l, prior_anywhere : float
         L_pp before anything is known: a normal and a share that is anywhere on the grid.
     widths_l : tuple of float
-        Scales of the fall of ln ρ (tanh) in L; the narrow one is a plasmapause as Carpenter and Anderson
+        Scales of the fall of ln ρ (tanh) in L; the narrow ones are a plasmapause as Carpenter and Anderson
         describe it, the wide one a gradual fall that no cross-phase reverses at.
-    width_sigma : float
-        Relative prior weight of each wider width over the one before.
+    width_weights : tuple of float
+        Prior weight of each width.
+    slopes_per_l : tuple of float
+        By how much ln ρ of the plasmasphere changes in L beside its model, which holds at L = 4: with -0.4 it falls
+        as L⁻⁴·⁵, with 0.2 as L⁻².
+    slope_weights : tuple of float
+        Prior weight of each slope.
     plasmasphere_levels, trough_levels : (lowest, highest, count)
         Grid of the logarithm of mass density over the two models: filling and ion mass.
     plasmasphere_prior, plasmasphere_sigma, trough_prior, trough_sigma : float
         Normal priors of these levels.
+    least_drop : float
+        A state whose density falls by less than this factor at L_pp has no plasmapause in sight.
     density_scatter : float
         Scatter of ln ρ about such profiles beside the error of the measurement.
     density_freedom : float
@@ -93,7 +99,8 @@ class PlasmapauseParameters:
         Chance that L_pp is found anywhere anew, however it came there.
     level_drift : float
         Standard deviation of the levels' change in an hour.
-    width_change_per_h : float
+    shape_change_per_h : float
+        How often width and slope are drawn anew.
     usual_half_span_l : float
         Half the distance in L of a pair's stations where it is unknown.
 
@@ -103,20 +110,23 @@ class PlasmapauseParameters:
         A value that cannot be; the message names it.
     """
 
-    lowest_l: float = 1.5
-    highest_l: float = 8.0
+    lowest_l: float = 1.6
+    highest_l: float = 7.6
     step_l: float = 0.05
     prior_l: float = 4.8
     prior_sigma_l: float = 1.0
     prior_anywhere: float = 0.3
-    widths_l: tuple[float, ...] = (0.1, 0.35)
-    width_sigma: float = 0.5
+    widths_l: tuple[float, ...] = (0.08, 0.3)
+    width_weights: tuple[float, ...] = (1.0, 1.0)
+    slopes_per_l: tuple[float, ...] = (-0.35, 0.0, 0.25)
+    slope_weights: tuple[float, ...] = (1.0, 1.0, 1.0)
     plasmasphere_levels: tuple[float, float, int] = (-2.4, 1.4, 8)
     trough_levels: tuple[float, float, int] = (-2.0, 2.4, 8)
     plasmasphere_prior: float = -0.5
     plasmasphere_sigma: float = 0.8
     trough_prior: float = 0.5
     trough_sigma: float = 0.9
+    least_drop: float = 1.5
     density_scatter: float = 0.35
     density_freedom: float = 3.0
     density_outlier: float = 0.03
@@ -127,15 +137,15 @@ class PlasmapauseParameters:
     false_pbl: float = 0.004
     missed_pbl: float = 0.1
     density_evidence: float = 0.35
-    label_evidence: float = 0.6
-    erosion_per_h: float = 0.12
+    label_evidence: float = 0.75
+    erosion_per_h: float = 0.25
     erosion_l: float = 0.35
     refilling_per_h: float = 0.25
     refilling_l: float = 0.12
-    wander_l: float = 0.05
+    wander_l: float = 0.1
     restart_per_h: float = 0.002
     level_drift: float = 0.12
-    width_change_per_h: float = 0.05
+    shape_change_per_h: float = 0.05
     usual_half_span_l: float = 0.25
 
     def __post_init__(self) -> None:
@@ -143,6 +153,8 @@ class PlasmapauseParameters:
         for name in _POSITIVE:
             if not 0.0 < getattr(self, name) < math.inf:
                 raise ValueError(f"{name} must be positive, not {getattr(self, name)}")
+        if not 1.0 <= self.least_drop < math.inf:
+            raise ValueError(f"least_drop must be at least 1, not {self.least_drop}")
         for name in _SHARES:
             if not 0.0 < getattr(self, name) < 1.0:
                 raise ValueError(f"{name} must lie between 0 and 1, not {getattr(self, name)}")
@@ -153,6 +165,12 @@ class PlasmapauseParameters:
             raise ValueError(f"the grid of L must rise from 1, not from {self.lowest_l} to {self.highest_l}")
         if not self.widths_l or not all(0.0 < width < math.inf for width in self.widths_l):
             raise ValueError(f"widths_l must be positive, not {self.widths_l}")
+        if not self.slopes_per_l or not all(map(math.isfinite, self.slopes_per_l)):
+            raise ValueError(f"slopes_per_l must be finite, not {self.slopes_per_l}")
+        for name, points in (("width_weights", self.widths_l), ("slope_weights", self.slopes_per_l)):
+            weights = getattr(self, name)
+            if len(weights) != len(points) or not all(0.0 < weight < math.inf for weight in weights):
+                raise ValueError(f"{name} must be {len(points)} positive weights, not {weights}")
         for name in ("plasmasphere_levels", "trough_levels"):
             low, high, count = getattr(self, name)
             if not -math.inf < low < high < math.inf or count < 2:
@@ -160,8 +178,9 @@ class PlasmapauseParameters:
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
-        """Of the state: L_pp, level of the plasmasphere, level of the trough, width."""
-        return (self.l_grid().size, self.plasmasphere_levels[2], self.trough_levels[2], len(self.widths_l))
+        """Of the state: L_pp, level of the plasmasphere, level of the trough, width and slope together."""
+        shapes = len(self.widths_l) * len(self.slopes_per_l)
+        return (self.l_grid().size, self.plasmasphere_levels[2], self.trough_levels[2], shapes)
 
     def l_grid(self) -> FloatArray:
         """The grid of L_pp."""
@@ -184,6 +203,16 @@ class PlasmapauseParameters:
             return cls(**values)
         except TypeError as error:
             raise ValueError(f"the parameters of a plasmapause hold no number: {error}") from error
+
+
+ONE_PAIR = PlasmapauseParameters(
+    step_l=0.1,
+    widths_l=(0.15,),
+    width_weights=(1.0,),
+    slopes_per_l=(0.0,),
+    slope_weights=(1.0,),
+)
+"""For a pair without a chain, which cannot tell shapes apart: a twelfth of the state."""
 
 
 def _value(value: Json) -> float | tuple[float, ...]:
