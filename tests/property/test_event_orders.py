@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
 
-from event_kit import CADENCE_NS, EMMA, PAIRS, properties, stage, standing, state
+from crossing_kit import CADENCE_NS, EMMA, PAIRS, properties, stage, standing, state
 
 from monitor.stages.crossing import HOUR_NS
 from monitor.stages.event import EventStage

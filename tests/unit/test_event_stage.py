@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from event_kit import (
+from crossing_kit import (
     CADENCE_NS,
     DAY,
     EMMA,

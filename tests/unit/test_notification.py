@@ -10,7 +10,7 @@ from typing import Any
 
 import jsonschema
 import pytest
-from event_kit import T0_NS, properties, stage, states_of
+from crossing_kit import T0_NS, properties, stage, states_of
 
 from monitor.stages.crossing import HOUR_NS
 from monitor.stages.notification import NAMESPACE, notification, notification_id
