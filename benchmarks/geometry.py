@@ -156,21 +156,25 @@ def apex_re(line: TracedLine | None) -> float:
 
 
 def latitudes_deg(distance_re: float, longitude_deg: FloatArray) -> FloatArray:
-    """Northern latitudes (p,) from which lines of our field rise to a distance, by bisection."""
-    low, high = np.full(longitude_deg.size, 15.0), np.full(longitude_deg.size, 85.0)
-    for _ in range(22):
-        middle = 0.5 * (low + high)
-        lines = traced_lines(middle, longitude_deg, YEAR)
-        over = np.array([line is None or apex_re(line) > distance_re for line in lines])
-        low, high = np.where(over, low, middle), np.where(over, middle, high)
-    return 0.5 * (low + high)
+    """Northern latitudes (p,) from which lines of our field rise to a distance.
+
+    Each turn moves a place by what its line lacks in invariant latitude, arccos √(1/L).
+    """
+    wanted = math.degrees(math.acos(math.sqrt(1.0 / distance_re)))
+    latitude = np.full(longitude_deg.size, wanted)
+    for _ in range(6):
+        found = np.array([apex_re(line) for line in traced_lines(latitude, longitude_deg, YEAR)])
+        # A line that does not close leads too far out.
+        invariant = np.degrees(np.arccos(np.sqrt(1.0 / np.where(np.isnan(found), 2.0 * distance_re, found))))
+        latitude += wanted - invariant
+    return latitude
 
 
 def against_ppigrf(distances: Sequence[float], meridians: int) -> bool:
     """Our main field, to degree 5 and whole, against ppigrf: |B| and the far foot at 110 km, apex, unit frequency."""
     print(f"Main field against ppigrf (degree 13) in {YEAR}, median and most over {meridians} meridians")
-    if importlib.util.find_spec("ppigrf") is None:
-        print("  left out: ppigrf is not installed")
+    if importlib.util.find_spec("ppigrf") is None or not distances:
+        print(f"  left out: {'ppigrf is slow' if not distances else 'ppigrf is not installed'}")
         return True
     print("   L  degree   |B| at 110 km (%)   apex (%)           unit frequency (%)   far foot (°)")
     longitude = np.linspace(-180.0, 180.0, meridians, endpoint=False)
@@ -388,10 +392,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--quick", action="store_true", help="few lines, to show that it runs")
     parser.add_argument("--no-check", action="store_true", help="print only")
     options = parser.parse_args(arguments)
-    distances = (2.0, 4.0) if options.quick else (2.0, 3.0, 4.0, 5.0, 6.0)
-    meridians = 3 if options.quick else 24
+    distances = (2.0,) if options.quick else (2.0, 3.0, 4.0, 5.0, 6.0)
+    meridians = 2 if options.quick else 24
     met = [
-        against_ppigrf(distances, meridians),
+        against_ppigrf(() if options.quick else distances, meridians),
         against_geopack(20 if options.quick else 500),
         explained(distances, meridians),
     ]

@@ -91,31 +91,28 @@ def main_field_nT(position: FloatArray, year: float, degree: int = DEGREE) -> Fl
     x, y, z = position.T
     per_square = 1.0 / (x * x + y * y + z * z)
     equatorial, axial = (x + 1j * y) * per_square, z * per_square
-    harmonic: dict[tuple[int, int], ComplexArray] = {(0, 0): np.sqrt(per_square) + 0j}
-    for m in range(degree + 2):
-        if m:
-            harmonic[m, m] = (2 * m - 1) * equatorial * harmonic[m - 1, m - 1]
-        for n in range(m + 1, degree + 2):
-            value = (2 * n - 1) * axial * harmonic[n - 1, m]
-            if n > m + 1:
-                value = value - (n + m - 1) * per_square * harmonic[n - 2, m]
-            harmonic[n, m] = value / (n - m)
-    across = np.zeros_like(equatorial)
-    along = np.zeros_like(axial)
-    for n, m, c in _terms(float(year), degree):
-        along += (n - m + 1) * (c * harmonic[n + 1, m]).real
-        # Bx + i By of the real part of c Z: half from Z(n+1, m+1), half from the conjugate of Z(n+1, m−1).
-        across += 0.5 * c * harmonic[n + 1, m + 1]
-        if m:
-            across -= 0.5 * (n - m + 1) * (n - m + 2) * np.conj(c * harmonic[n + 1, m - 1])
-        else:
-            across += 0.5 * np.conj(c) * harmonic[n + 1, 1]
-    return np.stack([across.real, across.imag, along], axis=1)
+    # Z(n, m), zero where m exceeds n.
+    harmonic = np.zeros((degree + 2, degree + 2, len(position)), dtype=np.complex128)
+    harmonic[0, 0] = np.sqrt(per_square)
+    for n in range(1, degree + 2):
+        m = np.arange(n)[:, None]
+        value = (2 * n - 1) * axial * harmonic[n - 1, :n]
+        if n > 1:
+            value -= (n + m - 1) * per_square * harmonic[n - 2, :n]
+        harmonic[n, :n] = value / (n - m)
+        harmonic[n, n] = (2 * n - 1) * equatorial * harmonic[n - 1, n - 1]
+    along, raised, lowered = (
+        np.tensordot(weights, harmonic[1:], axes=2) for weights in _weights(float(year), degree)
+    )
+    # Bx + i By of the real part of c Z: half from Z(n+1, m+1), half from the conjugate of Z(n+1, m−1).
+    across = raised - np.conj(lowered)
+    return np.stack([across.real, across.imag, along.real], axis=1)
 
 
 def dipole_pole(year: float) -> FloatArray:
     """Unit vector, shape (3,), towards the northern geomagnetic pole: that of the centred dipole of the year."""
-    (_, _, axial), (_, _, equatorial) = _terms(float(year), 1)
+    coefficient = _coefficients(float(year), 1)
+    axial, equatorial = coefficient[1, 0], coefficient[1, 1]
     # c = g − i h, so that −(g11, h11, g10) is −(Re c, −Im c, g10).
     pole = np.array([-equatorial.real, equatorial.imag, -axial.real])
     return pole / math.sqrt(float(pole @ pole))
@@ -191,19 +188,32 @@ def field_lines(
 
 
 @functools.lru_cache(maxsize=64)
-def _terms(year: float, degree: int) -> tuple[tuple[int, int, complex], ...]:
-    """(n, m, g − i h) for every term, without the Schmidt normalisation, in nT."""
+def _weights(year: float, degree: int) -> tuple[ComplexArray, ComplexArray, ComplexArray]:
+    """What each Z(n+1, m) adds to Bz, to Bx + i By, and to its conjugate: tables by n and m, in nT."""
+    coefficient = _coefficients(year, degree)
+    n, m = np.indices(coefficient.shape)
+    along = np.zeros((degree + 1, degree + 2), dtype=np.complex128)
+    raised, lowered = along.copy(), along.copy()
+    along[:, :-1] = (n - m + 1) * coefficient
+    raised[:, 1:] = 0.5 * coefficient
+    # The lower neighbour of a zonal term is the conjugate of the upper one: both halves go to Z(n+1, 1).
+    raised[:, 1] += 0.5 * np.conj(coefficient[:, 0])
+    lowered[:, :-2] = (0.5 * (n - m + 1) * (n - m + 2) * coefficient)[:, 1:]
+    return along, raised, lowered
+
+
+def _coefficients(year: float, degree: int) -> ComplexArray:
+    """g − i h by n and m, without the Schmidt normalisation, in nT."""
     if not math.isfinite(year):
         raise ValueError(f"year must be a number such as 2017.7, found {year}")
     if not 1 <= degree <= WHOLE_DEGREE:
         raise ValueError(f"degree must be from 1 to {WHOLE_DEGREE}, found {degree}")
-    terms: dict[tuple[int, int], complex] = {}
+    table = np.zeros((degree + 1, degree + 1), dtype=np.complex128)
     for kind, n, m, values in COEFFICIENTS:
         if n <= degree:
             scale = math.sqrt((2 if m else 1) * math.factorial(n - m) / math.factorial(n + m))
-            value = scale * float(np.interp(year, YEARS, values))
-            terms[n, m] = terms.get((n, m), 0j) + (value if kind == "g" else -1j * value)
-    return tuple((n, m, value) for (n, m), value in terms.items())
+            table[n, m] += scale * float(np.interp(year, YEARS, values)) * (1.0 if kind == "g" else -1j)
+    return table
 
 
 def _checked(latitude_deg: FloatArray, longitude_deg: FloatArray) -> tuple[FloatArray, FloatArray]:
