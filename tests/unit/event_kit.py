@@ -46,6 +46,7 @@ def chain_truth(of: Course, *, dark: Sequence[tuple[str, float, float]] = ()) ->
         frequency_Hz=np.full(resonance.shape, 0.02),
         resonance=resonance,
         reversed=np.zeros(resonance.shape, dtype=np.bool_),
+        station_l=np.array([[pair.l_shell + 0.1, pair.l_shell - 0.1] for pair in PAIRS if pair.l_shell]),
     )
 
 

@@ -1,12 +1,12 @@
 """When the plasmapause really crosses the pairs of a chain, and from when on that is to be seen.
 
-A pair is *crossed* when L_pp, having been `CLEAR_L` or more beyond it on one side, gets as far beyond it on the other;
+A pair is *crossed* when L_pp, having been beyond both of its stations on one side, gets beyond both on the other;
 the moment is that at which it last passed the pair's L in between. So small motions to and fro over a pair are none.
 
 A crossing is *visible from* the end of the first window that lies at least half after it (its centre is not before the
 crossing, and not after the pair is crossed back) in which pairs on either side of the plasmapause stand in daylight at
 both ends and have a resonance by the labelling rule. "On either side" are the pair that was crossed, which must by then
-stand on its new side, and, across the plasmapause, the next pair of the chain: the nearest to it in L whose L lies on
+stand on its new side with both stations, and, across the plasmapause, the next pair of the chain: the nearest to it in L whose L lies on
 the other side of L_pp at the centre of the window. Where there is no such pair, or no such window, the crossing is not
 visible. Nor is one that is only to be seen in the last `LAST_NS` of what is simulated, for nobody could tell of it in time.
 """
@@ -23,7 +23,6 @@ import numpy as np
 from monitor.science.synthetic.chain_truth import ChainTruth
 from monitor.types import SECOND_NS, BoolArray, FloatArray, IntArray, Pair
 
-CLEAR_L: Final = 0.1
 NEAR_L: Final = 0.3
 """What the issue lets an L_pp be wrong by: an event may come so much too early, but no more than `NEAR_NS`."""
 NEAR_NS: Final = 6 * 3600 * SECOND_NS
@@ -90,7 +89,7 @@ def crossings(course: Course, truth: ChainTruth, day: BoolArray) -> list[Crossin
     seen = truth.resonance & day
     found = []
     for column, pair in enumerate(truth.pairs):
-        passages = _passages(course, shells[column])
+        passages = _passages(course, shells[column], truth.station_l[column])
         ends = [time_ns for time_ns, _ in passages[1:]] + [int(course.time_ns[-1])]
         for (time_ns, direction), until_ns in zip(passages, ends, strict=False):
             found.append(
@@ -131,10 +130,10 @@ def _l_shell(pair: Pair) -> float:
     return pair.l_shell
 
 
-def _passages(course: Course, l_shell: float) -> list[tuple[int, Direction]]:
-    """Times at which L_pp passes an L for good, and where to."""
+def _passages(course: Course, l_shell: float, station_l: FloatArray) -> list[tuple[int, Direction]]:
+    """Times at which L_pp passes an L for good, from beyond both stations to beyond both, and where to."""
     beyond = course.l_shell - l_shell
-    clear = np.flatnonzero(np.abs(beyond) >= CLEAR_L)
+    clear = np.flatnonzero((course.l_shell >= station_l.max()) | (course.l_shell <= station_l.min()))
     found = []
     for before, after in itertools.pairwise(clear.tolist()):
         if (beyond[before] > 0.0) == (beyond[after] > 0.0):
@@ -173,7 +172,8 @@ def _visible_from(
         centre_ns, boundary = end_ns - _HALF_WINDOW_NS, truth.plasmapause_l[at]
         if not between_ns[0] <= centre_ns <= between_ns[1] or not seen[at, column]:
             continue
-        if (shells[column] > boundary) != inward:
+        stations = truth.station_l[column]
+        if not (boundary < stations.min() if inward else boundary > stations.max()):
             continue
         other = np.flatnonzero(shells < boundary if inward else shells > boundary)
         if other.size and seen[at, other[np.argmin(np.abs(shells[other] - shells[column]))]]:

@@ -49,6 +49,8 @@ class ChainTruth:
         `Freq` or `PBL` by the labelling rule.
     reversed : ndarray of bool, shape (w, p)
         The poleward line rings faster at the centre.
+    station_l : ndarray, shape (p, 2)
+        L of each pair's poleward and equatorward station.
     """
 
     pairs: tuple[Pair, ...]
@@ -57,6 +59,7 @@ class ChainTruth:
     frequency_Hz: FloatArray
     resonance: BoolArray
     reversed: BoolArray
+    station_l: FloatArray
 
 
 def chain_truth(scenario: Scenario, pairs: Sequence[Pair], end_ns: IntArray) -> ChainTruth:
@@ -98,6 +101,7 @@ def chain_truth(scenario: Scenario, pairs: Sequence[Pair], end_ns: IntArray) -> 
         frequency_Hz=frequency,
         resonance=resonance,
         reversed=turned,
+        station_l=np.array([l_shell for _, l_shell in scenario.stations])[rows],
     )
 
 

@@ -51,7 +51,7 @@ class StormRanges:
         The least by which a storm moves L_pp in.
     onset_h, erosion_h, rest_h : Range
         Hours from the start to the onset, and of the way in (Goldstein et al. 2005, doi:10.1029/2005JA011135, saw
-        erosion take hours); hours at the lowest place. The onset is chosen to leave a day, or most of one, before it.
+        erosion take hours); hours at the lowest place. The onset is chosen to leave a day before it, as a daemon that runs has had.
     refilling_days : Range
         Time in which L_pp comes back to where it was, were it not for the end of the stretch: days, by Park (1974),
         doi:10.1029/JA079i001p00165.
@@ -91,13 +91,13 @@ class StormRanges:
     """
 
     stream: int
-    span_h: float = 60.0
+    span_h: float = 72.0
     first_year: int = 2012
     last_year: int = 2023
     quiet_l: Range = Range(4.0, 6.0)
     storm_l: Range = Range(2.2, 4.2)
     smallest_erosion_l: float = 0.6
-    onset_h: Range = Range(12.0, 30.0)
+    onset_h: Range = Range(24.0, 36.0)
     erosion_h: Range = Range(2.0, 10.0)
     rest_h: Range = Range(0.0, 10.0)
     refilling_days: Range = Range(1.0, 5.0)
