@@ -170,7 +170,9 @@ class Pipeline:
 
     def load(self, blocks: Iterable[SampleBlock]) -> None:
         """Fill the memory with samples of earlier runs, without computing anything."""
-        self._window.load(block for block in blocks if block.domain is Domain.GROUND)
+        known = list(blocks)
+        self._kp.memory.feed(known)
+        self._window.load(block for block in known if block.domain is Domain.GROUND)
 
     def adopt_events(self, documents: Iterable[Mapping[str, Json]]) -> None:
         """Take over events from their newest stored updates, where the states are lost."""
