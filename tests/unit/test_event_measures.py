@@ -77,8 +77,8 @@ class TestCrossings:
 
 class TestVisible:
     def test_it_is_the_first_window_that_lies_half_after(self) -> None:
-        # 10.889 h: the first centre at or after it is 11 h, its window ends at 12 h.
-        assert [in_hours(one.visible_from_ns) for one in crossed()] == [12.0, 14.0, 15.0, 34.5]
+        # P0's inner station is past it at 11.067 h: the first centre after it is 11.5 h, its window ends at 12.5 h.
+        assert [in_hours(one.visible_from_ns) for one in crossed()] == [12.5, 14.0, 15.0, 38.0]
 
     def test_the_crossed_pair_must_have_a_resonance(self) -> None:
         assert in_hours(crossed([(NAMES[0], 11.0, 15.0)])[0].visible_from_ns) == 15.5
@@ -91,7 +91,7 @@ class TestVisible:
 
     def test_outward_the_pair_across_is_further_out(self) -> None:
         assert in_hours(crossed([(NAMES[1], 30.0, 40.0)])[3].visible_from_ns) == 40.5
-        assert in_hours(crossed([(NAMES[3], 30.0, 40.0)])[3].visible_from_ns) == 34.5
+        assert in_hours(crossed([(NAMES[3], 30.0, 40.0)])[3].visible_from_ns) == 38.0
 
     def test_both_must_stand_in_daylight(self) -> None:
         truth = chain_truth(STORM)
@@ -101,10 +101,10 @@ class TestVisible:
         assert [in_hours(one.visible_from_ns) for one in inward] == [22.5, 22.5, 22.5]
 
     def test_not_once_the_pair_is_crossed_back_nor_at_the_very_end(self) -> None:
-        # P2 is seen again only after 34.5 h: its inward crossing is undone by then.
-        inward, outward = crossed([(NAMES[2], 11.0, 34.5)])[2:]
+        # P2 is seen again only after 38 h: its inward crossing is undone by then.
+        inward, outward = crossed([(NAMES[2], 11.0, 38.0)])[2:]
         assert inward.visible_from_ns is None
-        assert in_hours(outward.visible_from_ns) == 35.0
+        assert in_hours(outward.visible_from_ns) == 38.5
         assert crossed([(NAMES[2], 30.0, 45.0)])[3].visible_from_ns is None
 
     def test_nobody_across_is_not_visible(self) -> None:
@@ -173,7 +173,7 @@ class TestMatching:
     def test_crossings_along_the_chain_make_one_passage(self) -> None:
         inward, outward = passages(crossed(), MERGE_NS)
         assert (inward.direction, outward.direction) == (IN, OUT)
-        assert in_hours(inward.visible_from_ns) == 12.0
+        assert in_hours(inward.visible_from_ns) == 12.5
         assert in_hours(inward.until_ns) == 48.0
         hourly = passages(crossed(), at(1.0) - at(0.0))
         assert [one.direction for one in hourly] == [IN, IN, OUT]
@@ -181,12 +181,12 @@ class TestMatching:
 
 class TestMeasures:
     said = (
-        event(12.5, NAMES[0], "inward"),  # visible from 12: 30 min
+        event(13.0, NAMES[0], "inward"),  # visible from 12.5: 30 min
         event(14.0, NAMES[1], "inward"),  # from 14: 0 min
         event(19.0, NAMES[2], "inward"),  # from 15: 4 h
         event(5.0, NAMES[3], "outward"),  # false
-        event(12.5, CHAIN, "inward"),
-        event(40.0, CHAIN, "outward"),  # from 34.5: 5.5 h
+        event(13.0, CHAIN, "inward"),  # from 12.5: 30 min
+        event(40.0, CHAIN, "outward"),  # from 38: 2 h
         event(4.0, CHAIN, "outward"),  # false
         *(stated(hour, 3.35) for hour in np.arange(25.0, 33.1, 0.5).tolist()),
         stated(25.0, 5.0, revision=1),
@@ -203,7 +203,7 @@ class TestMeasures:
         assert pair.delay_min[1].value == 30.0
         assert (found.pair["outward"].visible, found.pair["outward"].found.hits) == (1, 0)
         assert (chain.visible, chain.found.hits) == (2, 2)
-        assert chain.delay_min[1].value == pytest.approx(0.5 * (30.0 + 330.0))
+        assert chain.delay_min[1].value == pytest.approx(0.5 * (30.0 + 120.0))
         assert (found.false_pair["all"].count, found.false_pair["inward"].count) == (1, 0)
         assert (found.false_chain["all"].count, found.false_chain["outward"].count) == (1, 1)
         assert found.calendar[9] == 1
@@ -237,7 +237,7 @@ class TestMeasures:
     def test_an_early_event_has_a_negative_delay(self) -> None:
         early = run(STORM, [event(10.5, NAMES[0], "inward", start_h=9.5)])
         found = measure([judge(early, 0, MERGE_NS)])
-        assert found.delays_min == (-90.0,)
+        assert found.delays_min == (-120.0,)
         assert found.pair["all"].early == 1
 
     def test_what_is_told_of_unseen_crossings_is_neither_found_nor_false(self) -> None:
