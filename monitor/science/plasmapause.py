@@ -17,7 +17,15 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special
 
-from monitor.science.plasmapause_model import LN_DENSITY, LN_STEP, has_drop, motion, pair_table, prior
+from monitor.science.plasmapause_model import (
+    LN_DENSITY,
+    LN_STEP,
+    filled_share,
+    has_drop,
+    motion,
+    pair_table,
+    prior,
+)
 from monitor.science.plasmapause_parameters import PlasmapauseParameters
 from monitor.types import CLASSES, BoolArray, Float32Array, FloatArray, IntArray, Label, PlasmapauseEstimate
 
@@ -156,9 +164,14 @@ def summarise(
         raise ValueError("a plasmapause needs one pair at least")
     if not 0.0 < level < 1.0:
         raise ValueError(f"level must lie between 0 and 1, not {level}")
-    place = (state * has_drop(parameters)).sum(axis=(1, 2, 3)) / state.sum(dtype=np.float64)
-    edges, below = _cumulative(parameters, place)
-    inside = 1.0 - np.interp(seen.l_shell, edges, below)
+    drop = has_drop(parameters)
+    share = state / state.sum(dtype=np.float64)
+    level_share = (share * (1.0 - drop)).sum(axis=(0, 2))
+    # Where nothing falls the plasmapause is on this side of the whole chain or on that.
+    filled = np.mean([(level_share * filled_share(parameters, x)).sum() for x in seen.l_shell.tolist()])
+    empty = float(level_share.sum() - filled)
+    edges, below = _cumulative(parameters, (share * drop).sum(axis=(1, 2, 3)), empty)
+    inside = np.clip(1.0 - np.interp(seen.l_shell, edges, below), 0.0, 1.0)
     low, middle, high = np.interp([0.5 - level / 2, 0.5, 0.5 + level / 2], below, edges).tolist()
     reason = _reason(seen, _half_span(parameters, seen), (low, middle, high), widest_l)
     stated = reason is None
@@ -215,11 +228,13 @@ def _half_span(parameters: PlasmapauseParameters, seen: Observation) -> FloatArr
     return np.where(np.isnan(seen.half_span_l), usual, seen.half_span_l)
 
 
-def _cumulative(parameters: PlasmapauseParameters, place: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Edges of the cells about the grid's points, and the probability below each."""
+def _cumulative(
+    parameters: PlasmapauseParameters, place: FloatArray, before: float
+) -> tuple[FloatArray, FloatArray]:
+    """Edges of the cells about the grid's points, and the probability below each, `before` of it below them all."""
     grid = parameters.l_grid()
     edges = np.append(grid - 0.5 * parameters.step_l, grid[-1] + 0.5 * parameters.step_l)
-    return edges, np.append(0.0, np.cumsum(place))
+    return edges, before + np.append(0.0, np.cumsum(place))
 
 
 def _of_density(parameters: PlasmapauseParameters, seen: Observation, pair: int) -> FloatArray:

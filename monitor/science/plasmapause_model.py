@@ -178,7 +178,7 @@ def _normal(points: FloatArray, centre: float, sigma: float) -> FloatArray:
     return np.asarray(weight / weight.sum())
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=128)
 def pair_table(parameters: PlasmapauseParameters, l_shell: float, half_span: float) -> PairTable:
     """What the pair at L with stations at L ± half_span shows.
 
@@ -212,6 +212,24 @@ def has_drop(parameters: PlasmapauseParameters) -> FloatArray:
     """1 where the density falls enough at L_pp to be a plasmapause, else 0; of the state's shape."""
     inner, outer = _sides(parameters, parameters.l_grid()[:, None, None, None])
     return np.asarray((inner - outer >= math.log(parameters.least_drop)).astype(np.float64))
+
+
+@lru_cache(maxsize=128)
+def filled_share(parameters: PlasmapauseParameters, l_shell: float) -> FloatArray:
+    """Where nothing falls: how probably the plasma at L is plasmasphere, by its density alone.
+
+    Shape (levels of the plasmasphere, shapes): Bayes with the priors of both levels, each as probable as the other.
+    """
+    inner, _ = _sides(parameters, np.array(l_shell))
+    full = plasmasphere_ln(np.array(l_shell)) + parameters.plasmasphere_prior
+    empty = trough_ln(np.array(l_shell)) + parameters.trough_prior
+    as_full = _density_of(inner[:, 0, :], full, parameters.plasmasphere_sigma)
+    as_empty = _density_of(inner[:, 0, :], empty, parameters.trough_sigma)
+    return np.asarray(as_full / (as_full + as_empty))
+
+
+def _density_of(points: FloatArray, centre: FloatArray, sigma: float) -> FloatArray:
+    return np.asarray(np.exp(-0.5 * ((points - centre) / sigma) ** 2) / sigma)
 
 
 def _nearest(values: FloatArray, table: FloatArray) -> Index:
