@@ -107,6 +107,12 @@ def _parser() -> argparse.ArgumentParser:
     process.add_argument("files", nargs="+", metavar="FILE", help="FILE or CODE=FILE")
     process.add_argument("-o", "--output", default="-", metavar="OUT.jsonl", help="default: standard output")
     process.add_argument(
+        "--profiles",
+        type=Path,
+        metavar="OUT.csv",
+        help="also a table of ρ(L): a row a pair and time of every chain",
+    )
+    process.add_argument(
         "--smooth", action="store_true", help="let the tracker look ahead; each object says so (`smoothed`)"
     )
     _add_config(process)
@@ -152,7 +158,6 @@ def _add_learning(commands: Any) -> None:
 
     evaluate = commands.add_parser("evaluate", help="measure a model on what it has not seen")
     what = evaluate.add_subparsers(required=True, metavar="WHAT")
-    _add_evaluate_events(what)
     measured = what.add_parser("flr", help="classes and frequencies of field line resonances")
     measured.add_argument("--model", default="bundled", metavar="FOLDER", help="default: the bundled one")
     measured.add_argument(
@@ -167,6 +172,7 @@ def _add_learning(commands: Any) -> None:
         help="files of real pairs without labels, listed beside a plain FFT",
     )
     measured.set_defaults(command=_evaluate_flr)
+    _add_evaluate_events(what)
 
 
 def _add_evaluate_events(what: Any) -> None:
@@ -174,7 +180,7 @@ def _add_evaluate_events(what: Any) -> None:
     events = what.add_parser("events", help="crossings of the plasmapause in simulated storms")
     events.add_argument(
         "-o",
-        "--report",
+        "--output",
         type=Path,
         default=Path("events-report"),
         metavar="FOLDER",
@@ -282,11 +288,19 @@ def _process(options: argparse.Namespace) -> int:
     config = _configuration(options)
     # Read first: a wrong file name must not cost the output of an earlier run.
     series = read_series(options.files, config)
-    with _output(options.output) as output:
-        report = process_series(series, config, output, smooth=options.smooth, progress=sys.stderr.isatty())
+    with _output(options.output) as output, _table(options.profiles) as profiles:
+        report = process_series(
+            series,
+            config,
+            output,
+            profiles=profiles,
+            smooth=options.smooth,
+            progress=sys.stderr.isatty(),
+        )
     labels = ", ".join(f"{count} {label}" for label, count in sorted(report.labels.items())) or "none"
     refused = "".join(f"; refused {count} samples: {reason}" for reason, count in report.refused.items())
-    print(f"{report.samples} samples; labels: {labels}{refused}", file=sys.stderr)
+    events = f"; {report.events} event{'s' * (report.events != 1)}" if config.chain_list else ""
+    print(f"{report.samples} samples; labels: {labels}{events}{refused}", file=sys.stderr)
     return EXIT_DONE
 
 
@@ -361,7 +375,7 @@ def _evaluate_events(options: argparse.Namespace) -> int:
         raise MonitorError(f"--first-seed must not be negative, found {options.first_seed}")
     evaluate.evaluate_events(
         config,
-        options.report,
+        options.output,
         storms=options.storms or storms,
         quiet_days=options.quiet_days or quiet_days,
         first_seed=options.first_seed,
@@ -424,6 +438,20 @@ def _output(name: str) -> Iterator[IO[bytes]]:
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else error
             raise MonitorError(f"{name}: cannot be written ({reason}); name another file with -o") from error
+        yield file
+
+
+@contextlib.contextmanager
+def _table(path: Path | None) -> Iterator[IO[str] | None]:
+    """A CSV file to write, where one is wanted."""
+    if path is None:
+        yield None
+        return
+    with contextlib.ExitStack() as stack:
+        try:
+            file = stack.enter_context(path.open("w", newline="", encoding="utf-8"))
+        except OSError as error:
+            raise MonitorError(f"{path}: cannot be written ({error.strerror}); name another file") from error
         yield file
 
 

@@ -15,6 +15,7 @@ from monitor.config import Config
 from monitor.errors import DecodeError, MonitorError
 from monitor.io.files import open_archives
 from monitor.io.files_series import SourceSeries, interleave
+from monitor.jobs.profiles import Profiles
 from monitor.pipeline import Pipeline
 from monitor.types import SECOND_NS, Product, SampleBlock
 
@@ -83,6 +84,7 @@ def process_series(
     config: Config,
     output: IO[bytes],
     *,
+    profiles: IO[str] | None = None,
     smooth: bool = False,
     progress: bool = False,
 ) -> ProcessReport:
@@ -96,6 +98,8 @@ def process_series(
     config : Config
     output : binary file
         One JSON object a line.
+    profiles : text file, optional
+        The newest revision of every profile as CSV; opened with `newline=""`.
     smooth : bool
         Let the tracker look ahead; each `flr` object says so (`smoothed`), and they come at the end.
     progress : bool
@@ -103,7 +107,12 @@ def process_series(
     """
     pipeline, report = Pipeline(config, smooth=smooth), ProcessReport()
     piece_ns = round(config.windows.lateness_s * SECOND_NS / 2) or SECOND_NS
-    total = sum(one.count for one in used)
+    total, rows = sum(one.count for one in used), Profiles()
+
+    def write(products: Sequence[Product]) -> None:
+        _write(products, output, report)
+        rows.take(products)
+
     with tqdm(total=total, unit=" samples", unit_scale=True, disable=not progress) as bar:
         together: list[SampleBlock] = []
         for block in interleave(used, piece_ns):
@@ -112,11 +121,13 @@ def process_series(
                 continue
             # What belongs to one piece of time is fed at once, as a burst of live stations would be.
             if together and block.t0_ns // piece_ns != together[0].t0_ns // piece_ns:
-                _write(pipeline.feed(together), output, report)
+                write(pipeline.feed(together))
                 together = []
             together.append(block)
-        _write(pipeline.feed(together), output, report)
-        _write(pipeline.flush(), output, report)
+        write(pipeline.feed(together))
+        write(pipeline.flush())
+    if profiles is not None:
+        rows.write(profiles)
     return report
 
 

@@ -50,28 +50,28 @@ def profile_rows(body: Mapping[str, Json]) -> Iterator[Row]:
         }
 
 
-def write_profiles(products: Iterable[Product], file: IO[str]) -> int:
-    """Write the newest revision of every `profile` object as CSV, by chain and time; return the number of rows.
+class Profiles:
+    """The newest revision of every `profile` object that comes by, for a table of them."""
 
-    Parameters
-    ----------
-    products : iterable of Product
-        In the order in which they were made; other kinds are passed over.
-    file : text file
-        Opened with `newline=""`.
-    """
-    newest: dict[tuple[str, int], Product] = {}
-    for product in products:
-        if product.kind == "profile":
-            newest[product.subject, product.time_ns] = product
-    writer = csv.DictWriter(file, ["chain", "pair", *PROFILE_COLUMNS], lineterminator="\n")
-    writer.writeheader()
-    count = 0
-    for key in sorted(newest):
-        for row in profile_rows(newest[key].body):
-            writer.writerow(row)
-            count += 1
-    return count
+    def __init__(self) -> None:
+        self._newest: dict[tuple[str, int], Product] = {}
+
+    def take(self, products: Iterable[Product]) -> None:
+        """Note profiles, in the order in which they are made; other kinds are passed over."""
+        for product in products:
+            if product.kind == "profile":
+                self._newest[product.subject, product.time_ns] = product
+
+    def write(self, file: IO[str]) -> int:
+        """Write them as CSV, by chain and time, to a file opened with `newline=""`; return the number of rows."""
+        writer = csv.DictWriter(file, ["chain", "pair", *PROFILE_COLUMNS], lineterminator="\n")
+        writer.writeheader()
+        count = 0
+        for key in sorted(self._newest):
+            for row in profile_rows(self._newest[key].body):
+                writer.writerow(row)
+                count += 1
+        return count
 
 
 def _cell(value: Json) -> str:

@@ -20,7 +20,7 @@ from chain_kit import (
     finding,
 )
 
-from monitor.jobs.profiles import PROFILE_COLUMNS, profile_rows, write_profiles
+from monitor.jobs.profiles import PROFILE_COLUMNS, Profiles, profile_rows
 from monitor.science.profile import carpenter_anderson_1992, moldwin_2002
 from monitor.stages.place import Places
 from monitor.stages.plasmapause import PlasmapauseStage, nearest
@@ -245,7 +245,9 @@ def test_profiles_are_written_once_for_each_time_in_order() -> None:
         *stage.feed([state(findings=(None, None, replace(finding(2, INNER), density=density(7.0))))]),
     ]
     file = io.StringIO(newline="")
-    assert write_profiles(products, file) == 6
+    table = Profiles()
+    table.take(products)
+    assert table.write(file) == 6
     header, *_ = text = file.getvalue().splitlines()
     assert header == (
         "chain,pair,time,gsm_lat,gsm_lon,gsm_z,rho_si,rho,distance,lt,mlt,"
@@ -258,5 +260,5 @@ def test_profiles_are_written_once_for_each_time_in_order() -> None:
 
 def test_no_profiles_are_a_header() -> None:
     file = io.StringIO(newline="")
-    assert write_profiles([], file) == 0
+    assert Profiles().write(file) == 0
     assert file.getvalue().count("\n") == 1
