@@ -80,7 +80,7 @@ def test_the_summary_names_what_is_missed() -> None:
 
 
 def test_stretches_make_up_the_days() -> None:
-    found = stretches(3, 6.0, first_seed=10)
+    found = stretches(3, 9.0, first_seed=10)
     assert [(one.kind, one.seed) for one in found] == [
         ("storm", 10), ("storm", 11), ("storm", 12), ("quiet", 10), ("quiet", 11), ("quiet", 12),
     ]  # fmt: skip
