@@ -63,12 +63,8 @@ def levels(grid: tuple[float, float, int]) -> FloatArray:
 @lru_cache(maxsize=8)
 def prior(parameters: PlasmapauseParameters) -> FloatArray:
     """The state before anything is known, of shape `parameters.shape`, sum 1."""
-    place = place_prior(parameters)
-    inner = _normal(
-        levels(parameters.plasmasphere_levels), parameters.plasmasphere_prior, parameters.plasmasphere_sigma
-    )
-    outer = _normal(levels(parameters.trough_levels), parameters.trough_prior, parameters.trough_sigma)
-    shape = shape_prior(parameters)
+    place, shape = place_prior(parameters), shape_prior(parameters)
+    inner, outer = plasmasphere_prior(parameters), trough_prior(parameters)
     state = place[:, None, None, None] * inner[:, None, None] * outer[:, None] * shape
     return np.asarray(state / state.sum())
 
@@ -80,10 +76,20 @@ def place_prior(parameters: PlasmapauseParameters) -> FloatArray:
     return np.asarray((1.0 - parameters.prior_anywhere) * known + parameters.prior_anywhere / grid.size)
 
 
+def plasmasphere_prior(parameters: PlasmapauseParameters) -> FloatArray:
+    """Of the plasmasphere's level alone."""
+    points = levels(parameters.plasmasphere_levels)
+    return _normal(points, parameters.plasmasphere_prior, parameters.plasmasphere_sigma)
+
+
+def trough_prior(parameters: PlasmapauseParameters) -> FloatArray:
+    """Of the trough's level alone."""
+    return _normal(levels(parameters.trough_levels), parameters.trough_prior, parameters.trough_sigma)
+
+
 def shape_prior(parameters: PlasmapauseParameters) -> FloatArray:
-    """Of width and slope together, the slope changing fastest."""
-    weight = np.outer(parameters.width_weights, parameters.slope_weights).ravel()
-    return np.asarray(weight / weight.sum())
+    """Of width and slope together, the slope changing fastest along the axis."""
+    return np.outer(_shares(parameters.width_weights), _shares(parameters.slope_weights)).ravel()
 
 
 @lru_cache(maxsize=64)
@@ -92,24 +98,17 @@ def motion(parameters: PlasmapauseParameters, hours: float) -> Motion:
 
     Each axis is a Markov process in continuous time, so that two half hours are as good as one hour.
     """
+    inner = _drift(
+        levels(parameters.plasmasphere_levels), plasmasphere_prior(parameters), parameters.plasmasphere_drift
+    )
+    outer = _drift(levels(parameters.trough_levels), trough_prior(parameters), parameters.trough_drift)
+    width = _redraw(_shares(parameters.width_weights), parameters.width_change_per_h)
+    slope = _redraw(_shares(parameters.slope_weights), parameters.slope_change_per_h)
     return Motion(
-        _transition(_place_rates(parameters), hours),
-        _transition(
-            _level_rates(
-                parameters,
-                parameters.plasmasphere_levels,
-                parameters.plasmasphere_prior,
-                parameters.plasmasphere_sigma,
-            ),
-            hours,
-        ),
-        _transition(
-            _level_rates(
-                parameters, parameters.trough_levels, parameters.trough_prior, parameters.trough_sigma
-            ),
-            hours,
-        ),
-        _transition(_redraw(shape_prior(parameters), parameters.shape_change_per_h), hours),
+        place=_transition(_place_rates(parameters), hours),
+        plasmasphere=_transition(inner, hours),
+        trough=_transition(outer, hours),
+        shape=np.asarray(np.kron(_transition(width, hours), _transition(slope, hours)), dtype=np.float64),
     )
 
 
@@ -153,13 +152,9 @@ def _neighbours(size: int, rate: float) -> FloatArray:
     return rates
 
 
-def _level_rates(
-    parameters: PlasmapauseParameters, grid: tuple[float, float, int], centre: float, sigma: float
-) -> FloatArray:
-    """Steps to the neighbouring levels that leave the prior as it is (detailed balance)."""
-    points = levels(grid)
-    share = _normal(points, centre, sigma)
-    rate = 0.5 * (parameters.level_drift / (points[1] - points[0])) ** 2
+def _drift(points: FloatArray, share: FloatArray, sigma_per_h: float) -> FloatArray:
+    """Rates of steps to the neighbouring levels that leave the prior as it is (detailed balance)."""
+    rate = 0.5 * (sigma_per_h / (points[1] - points[0])) ** 2
     rates = np.zeros((points.size, points.size))
     for start in range(points.size):
         for end in (start - 1, start + 1):
@@ -171,6 +166,10 @@ def _level_rates(
 
 def _redraw(share: FloatArray, rate: float) -> FloatArray:
     return np.asarray(rate * (share[None, :] - np.eye(share.size)))
+
+
+def _shares(weights: tuple[float, ...]) -> FloatArray:
+    return np.asarray(weights) / sum(weights)
 
 
 def _normal(points: FloatArray, centre: float, sigma: float) -> FloatArray:
@@ -209,8 +208,9 @@ def _sides(parameters: PlasmapauseParameters, l_shell: FloatArray) -> tuple[Floa
 
 @lru_cache(maxsize=8)
 def has_drop(parameters: PlasmapauseParameters) -> FloatArray:
-    """1 where the density falls enough at L_pp to be a plasmapause, else 0; of the state's shape."""
-    inner, outer = _sides(parameters, parameters.l_grid()[:, None, None, None])
+    """1 where the density behind L_pp falls enough for a plasmapause, else 0; of the state's shape."""
+    behind = parameters.l_grid() + parameters.drop_behind_l
+    inner, outer = _sides(parameters, behind[:, None, None, None])
     return np.asarray((inner - outer >= math.log(parameters.least_drop)).astype(np.float64))
 
 

@@ -30,15 +30,18 @@ _SHARES = (
     "density_evidence",
     "label_evidence",
 )
-_RATES = (
+_NOT_NEGATIVE = (
+    "drop_behind_l",
     "erosion_per_h",
     "erosion_l",
     "refilling_per_h",
     "refilling_l",
     "wander_l",
     "restart_per_h",
-    "level_drift",
-    "shape_change_per_h",
+    "plasmasphere_drift",
+    "trough_drift",
+    "width_change_per_h",
+    "slope_change_per_h",
 )
 
 
@@ -70,8 +73,9 @@ class PlasmapauseParameters:
         Grid of the logarithm of mass density over the two models: filling and ion mass.
     plasmasphere_prior, plasmasphere_sigma, trough_prior, trough_sigma : float
         Normal priors of these levels.
-    least_drop : float
-        A state whose density falls by less than this factor at L_pp has no plasmapause in sight.
+    least_drop, drop_behind_l : float
+        A state whose trough, so far outside L_pp, is not emptier than its plasmasphere by this factor has no
+        plasmapause in sight.
     density_scatter : float
         Scatter of ln ρ about such profiles beside the error of the measurement.
     density_freedom : float
@@ -97,10 +101,11 @@ class PlasmapauseParameters:
         Standard deviation after one hour of small movements.
     restart_per_h : float
         Chance that L_pp is found anywhere anew, however it came there.
-    level_drift : float
-        Standard deviation of the levels' change in an hour.
-    shape_change_per_h : float
-        How often width and slope are drawn anew.
+    plasmasphere_drift, trough_drift : float
+        Standard deviation of the levels' change in an hour. The plasmasphere refills in days and is emptied from
+        outside: a density that falls within hours is a plasmapause that came by, not a level that sank.
+    width_change_per_h, slope_change_per_h : float
+        How often each is drawn anew.
     usual_half_span_l : float
         Half the distance in L of a pair's stations where it is unknown.
 
@@ -127,6 +132,7 @@ class PlasmapauseParameters:
     trough_prior: float = 0.5
     trough_sigma: float = 0.9
     least_drop: float = 1.5
+    drop_behind_l: float = 0.5
     density_scatter: float = 0.35
     density_freedom: float = 3.0
     density_outlier: float = 0.03
@@ -144,8 +150,10 @@ class PlasmapauseParameters:
     refilling_l: float = 0.12
     wander_l: float = 0.1
     restart_per_h: float = 0.002
-    level_drift: float = 0.12
-    shape_change_per_h: float = 0.05
+    plasmasphere_drift: float = 0.07
+    trough_drift: float = 0.12
+    width_change_per_h: float = 0.05
+    slope_change_per_h: float = 0.005
     usual_half_span_l: float = 0.25
 
     def __post_init__(self) -> None:
@@ -158,7 +166,7 @@ class PlasmapauseParameters:
         for name in _SHARES:
             if not 0.0 < getattr(self, name) < 1.0:
                 raise ValueError(f"{name} must lie between 0 and 1, not {getattr(self, name)}")
-        for name in _RATES:
+        for name in _NOT_NEGATIVE:
             if not 0.0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"{name} must not be negative, not {getattr(self, name)}")
         if not 1.0 <= self.lowest_l < self.highest_l - 2.0 * self.step_l < math.inf:
