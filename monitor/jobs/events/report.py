@@ -12,7 +12,7 @@ from monitor.jobs.events.criteria import criteria
 from monitor.jobs.events.figures import delay_figure, storm_figure
 from monitor.jobs.events.measures import QUANTILES, WITHIN_H, Crossed, Measures, Rate
 from monitor.jobs.events.simulate import STATIONS, Run
-from monitor.jobs.events.truth import LAST_NS, NEAR_L, NEAR_NS
+from monitor.jobs.events.truth import CLEAR_L, LAST_NS, NEAR_L, NEAR_NS
 from monitor.jobs.flr.bootstrap import Estimate, Share
 from monitor.jobs.flr.canvas import save
 from monitor.jobs.flr.criteria import Criterion
@@ -99,9 +99,9 @@ _STORM_CAPTION: Final = (
     "said, and above them those of the chain"
 )
 _DEFINITIONS: Final = (
-    "A pair is *crossed* when L_pp gets from beyond both of its stations on one side to beyond both on the "
+    f"A pair is *crossed* when L_pp gets from {CLEAR_L:g} or more beyond its L on one side to as far beyond it on the "
     "other. The crossing is *visible* from the end of the first window that lies at least half after it in which the "
-    "crossed pair, with both stations on its new side, and the next pair across the plasmapause stand in daylight and have a resonance by "
+    "crossed pair, with both stations on its new side, as they were on the old one before, and the next pair across the plasmapause stand in daylight and have a resonance by "
     "the labelling rule (twice the power of all the rest at both stations, a cross-phase of 10° or more, ln f changing "
     "by at most 0.2, a gradient that keeps its sign, no gap), if that is not within the last "
     f"{LAST_NS / _HOUR_NS:g} h of the stretch. It is *found* when an event of the pair and direction is said that starts "

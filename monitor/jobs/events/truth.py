@@ -1,12 +1,12 @@
 """When the plasmapause really crosses the pairs of a chain, and from when on that is to be seen.
 
-A pair is *crossed* when L_pp, having been beyond both of its stations on one side, gets beyond both on the other;
+A pair is *crossed* when L_pp, having been `CLEAR_L` or more beyond it on one side, gets as far beyond it on the other;
 the moment is that at which it last passed the pair's L in between. So small motions to and fro over a pair are none.
 
 A crossing is *visible from* the end of the first window that lies at least half after it (its centre is not before the
 crossing, and not after the pair is crossed back) in which pairs on either side of the plasmapause stand in daylight at
 both ends and have a resonance by the labelling rule. "On either side" are the pair that was crossed, which must by then
-stand on its new side with both stations, and, across the plasmapause, the next pair of the chain: the nearest to it in L whose L lies on
+stand on its new side with both stations, as it did on its old side before, and, across the plasmapause, the next pair of the chain: the nearest to it in L whose L lies on
 the other side of L_pp at the centre of the window. Where there is no such pair, or no such window, the crossing is not
 visible. Nor is one that is only to be seen in the last `LAST_NS` of what is simulated, for nobody could tell of it in time.
 """
@@ -23,6 +23,7 @@ import numpy as np
 from monitor.science.synthetic.chain_truth import ChainTruth
 from monitor.types import SECOND_NS, BoolArray, FloatArray, IntArray, Pair
 
+CLEAR_L: Final = 0.1
 NEAR_L: Final = 0.3
 """What the issue lets an L_pp be wrong by: an event may come so much too early, but no more than `NEAR_NS`."""
 NEAR_NS: Final = 6 * 3600 * SECOND_NS
@@ -89,9 +90,11 @@ def crossings(course: Course, truth: ChainTruth, day: BoolArray) -> list[Crossin
     seen = truth.resonance & day
     found = []
     for column, pair in enumerate(truth.pairs):
-        passages = _passages(course, shells[column], truth.station_l[column])
-        ends = [time_ns for time_ns, _ in passages[1:]] + [int(course.time_ns[-1])]
-        for (time_ns, direction), until_ns in zip(passages, ends, strict=False):
+        passages = _passages(course, shells[column])
+        times = [int(course.time_ns[0]), *(time_ns for time_ns, _ in passages), int(course.time_ns[-1])]
+        for number, (time_ns, direction) in enumerate(passages):
+            since_ns, until_ns = times[number], times[number + 2]
+            stood = _stood_aside(course, truth.station_l[column], direction, (since_ns, time_ns))
             found.append(
                 Crossing(
                     pair=pair.name,
@@ -99,9 +102,9 @@ def crossings(course: Course, truth: ChainTruth, day: BoolArray) -> list[Crossin
                     time_ns=time_ns,
                     near_ns=_near_ns(course, shells[column], time_ns),
                     until_ns=until_ns,
-                    visible_from_ns=_visible_from(
-                        truth, seen, shells, column, direction, (time_ns, until_ns)
-                    ),
+                    visible_from_ns=_visible_from(truth, seen, shells, column, direction, (time_ns, until_ns))
+                    if stood
+                    else None,
                 )
             )
     return found
@@ -130,10 +133,10 @@ def _l_shell(pair: Pair) -> float:
     return pair.l_shell
 
 
-def _passages(course: Course, l_shell: float, station_l: FloatArray) -> list[tuple[int, Direction]]:
-    """Times at which L_pp passes an L for good, from beyond both stations to beyond both, and where to."""
+def _passages(course: Course, l_shell: float) -> list[tuple[int, Direction]]:
+    """Times at which L_pp passes an L for good, and where to."""
     beyond = course.l_shell - l_shell
-    clear = np.flatnonzero((course.l_shell >= station_l.max()) | (course.l_shell <= station_l.min()))
+    clear = np.flatnonzero(np.abs(beyond) >= CLEAR_L)
     found = []
     for before, after in itertools.pairwise(clear.tolist()):
         if (beyond[before] > 0.0) == (beyond[after] > 0.0):
@@ -154,6 +157,15 @@ def _near_ns(course: Course, l_shell: float, time_ns: int) -> int:
     far = np.flatnonzero(before & ~(np.abs(course.l_shell - l_shell) <= NEAR_L))
     since = int(course.time_ns[far[-1]]) if far.size else int(course.time_ns[0])
     return max(since, time_ns - NEAR_NS)
+
+
+def _stood_aside(
+    course: Course, station_l: FloatArray, direction: Direction, between_ns: tuple[int, int]
+) -> bool:
+    """Whether both stations stood on the side that a crossing leaves, at some time between the last and this one."""
+    before = course.l_shell[(course.time_ns >= between_ns[0]) & (course.time_ns <= between_ns[1])]
+    aside = before > station_l.max() if direction is Direction.INWARD else before < station_l.min()
+    return bool(aside.any())
 
 
 def _visible_from(
