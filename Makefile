@@ -12,7 +12,7 @@ help:
 	@echo "make lint   set up, then ruff, mypy and the import contracts"
 	@echo "make bench  set up, then print the figures that the documentation quotes"
 	@echo "make models train the bundled models anew, with their cards and reports (under half an hour on two cores)"
-	@echo "make prove  what takes too long for the tests: the models trained anew and held against the bundled ones"
+	@echo "make prove  what takes too long for the tests: models trained anew against the bundled ones, 60 storms"
 	@echo "make clean  remove what was set up and built"
 
 run: $(VENV)/run.ready
@@ -30,6 +30,8 @@ lint: $(VENV)/test.ready
 bench: $(VENV)/test.ready tools
 	$(BIN)/python benchmarks/spectra.py
 	$(BIN)/python benchmarks/flr.py
+	$(BIN)/python benchmarks/density.py
+	$(BIN)/python benchmarks/geometry.py
 	$(BIN)/python benchmarks/ingest.py
 
 # Everything is simulated from seeds: the same program gives the same models, but for rounding in the libraries.
@@ -40,6 +42,7 @@ models: $(VENV)/test.ready
 prove: $(VENV)/test.ready
 	$(BIN)/geospace-monitor train flr -o build/models/flr --report docs/reports/flr --ablation
 	$(BIN)/python benchmarks/same_model.py monitor/models/bundled/flr build/models/flr
+	$(BIN)/geospace-monitor evaluate events -o docs/reports/events
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -271,7 +271,7 @@ class Plasmapause(Section):
 class Events(Section):
     """When a change is an event."""
 
-    confirm: Annotated[float, Field(gt=0.5, lt=1)] = 0.9
+    confirm: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
     minimum_windows: Annotated[int, Field(ge=1, le=48)] = 2
     refractory_h: Annotated[float, Field(ge=0, le=168)] = 2.0
     merge_h: Annotated[float, Field(ge=0, le=168)] = 24.0

@@ -143,13 +143,14 @@ class TestBlocks:
     @pytest.mark.parametrize("block", all_blocks("json"))
     def test_json_is_an_input_that_its_decoder_takes(self, block: Block) -> None:
         document = json.loads(block.text)
-        name, topic = (
-            ("imagmqtt", "impf/tar/pt1s/1/xyzs")
-            if "startDate" in document
-            else ("native", "geospace/v1/in/mag/TAR")
-        )
+        if "startDate" in document:
+            name, topic, source = "imagmqtt", "impf/tar/pt1s/1/xyzs", "TAR"
+        elif "Kp" in document:
+            name, topic, source = "native", "geospace/v1/in/index/kp", "KP"
+        else:
+            name, topic, source = "native", "geospace/v1/in/mag/TAR", "TAR"
         decoded = DECODERS[name]({}).decode(Message(topic, block.text.encode(), 1_800_000_000 * SECOND_NS))
-        assert [one.source for one in decoded] == ["TAR"]
+        assert [one.source for one in decoded] == [source]
 
     @pytest.mark.parametrize("block", all_blocks("sh"))
     def test_commands_are_taken_by_the_program_and_the_makefile(self, block: Block) -> None:

@@ -266,17 +266,30 @@ def test_too_wide_an_interval_is_uncertain() -> None:
     assert summarise(PARAMETERS, state, seen, LEVEL, 0.05).reason == "uncertain"
 
 
-def test_interval_holds_its_probability_and_grows_with_it() -> None:
+def test_interval_holds_its_probability() -> None:
+    seen = of_model(PlasmaModel(plasmapause=((NOON_NS, 4.15),)))
+    state = after(seen)
+    edges = np.append(PARAMETERS.l_grid(), PARAMETERS.highest_l + PARAMETERS.step_l) - 0.5 * PARAMETERS.step_l
+    below = np.append(0.0, np.cumsum(state.sum(axis=(1, 2, 3), dtype=np.float64)))
+    for level in (0.5, 0.9):
+        found = summarise(PARAMETERS, state, seen, level, WIDEST)
+        low, middle, high = np.interp(stated(found), edges, below)
+        assert found.confidence == level
+        assert high - low == pytest.approx(level, abs=1e-3)
+        assert middle == pytest.approx(0.5, abs=1e-3)
+
+
+def test_side_of_a_pair_at_the_plasmapause_is_open() -> None:
     seen = observation(pbl=(4,))
-    state = after(seen, 2)
-    narrow, wide = (summarise(PARAMETERS, state, seen, level, 5.0) for level in (0.5, 0.9))
-    assert (narrow.confidence, wide.confidence) == (0.5, 0.9)
-    edges = [stated(wide)[0], stated(narrow)[0], stated(narrow)[2], stated(wide)[2]]
-    assert edges == sorted(edges)
-    probes = Observation(*(np.repeat(getattr(seen, n)[:1], 2) for n in Observation.__dataclass_fields__))
-    probes = replace(probes, l_shell=np.array([stated(wide)[2], stated(wide)[0]]))
-    above, below = summarise(PARAMETERS, state, probes, 0.9, 5.0).inside
-    assert below - above == pytest.approx(0.9, abs=1e-4)
+    state = after(seen)
+    at_once = summarise(PARAMETERS, state, seen, LEVEL, WIDEST)
+    place = stated(at_once)[1]
+    sides = []
+    for l_shell in (place + 0.4, place, place - 0.4):
+        probe = Observation(*(getattr(seen, name)[4:5] for name in Observation.__dataclass_fields__))
+        probe = replace(probe, l_shell=np.array([l_shell]))
+        sides.append(summarise(PARAMETERS, state, probe, LEVEL, WIDEST).inside[0])
+    assert sides[0] < 0.1 < 0.4 < sides[1] < 0.6 < 0.9 < sides[2]
 
 
 # Robustness
