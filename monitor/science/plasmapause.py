@@ -170,8 +170,10 @@ def summarise(
     # Where nothing falls the plasmapause is on this side of the whole chain or on that.
     filled = np.mean([(level_share * filled_share(parameters, x)).sum() for x in seen.l_shell.tolist()])
     empty = float(level_share.sum() - filled)
-    edges, below = _cumulative(parameters, (share * drop).sum(axis=(1, 2, 3)), empty)
-    inside = np.clip(1.0 - np.interp(seen.l_shell, edges, below), 0.0, 1.0)
+    place = (share * drop).sum(axis=(1, 2, 3))
+    edges, below = _cumulative(parameters, place, empty)
+    away = (parameters.l_grid() - seen.l_shell[:, None]) / parameters.l_shell_sigma
+    inside = np.clip(special.ndtr(away) @ place + filled, 0.0, 1.0)
     low, middle, high = np.interp([0.5 - level / 2, 0.5, 0.5 + level / 2], below, edges).tolist()
     reason = _reason(seen, _half_span(parameters, seen), (low, middle, high), widest_l)
     stated = reason is None

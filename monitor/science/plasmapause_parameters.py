@@ -18,6 +18,7 @@ _POSITIVE = (
     "density_scatter",
     "density_freedom",
     "gradient_scatter",
+    "l_shell_sigma",
     "usual_half_span_l",
 )
 _SHARES = (
@@ -106,6 +107,8 @@ class PlasmapauseParameters:
         outside: a density that falls within hours is a plasmapause that came by, not a level that sank.
     width_change_per_h, slope_change_per_h : float
         How often each is drawn anew.
+    l_shell_sigma : float
+        Error of the pairs' own L, by the field of the magnetosphere: on which side a pair stands is known no better.
     usual_half_span_l : float
         Half the distance in L of a pair's stations where it is unknown.
 
@@ -154,6 +157,7 @@ class PlasmapauseParameters:
     trough_drift: float = 0.12
     width_change_per_h: float = 0.05
     slope_change_per_h: float = 0.005
+    l_shell_sigma: float = 0.1
     usual_half_span_l: float = 0.25
 
     def __post_init__(self) -> None:
