@@ -128,15 +128,17 @@ def observe(parameters: PlasmapauseParameters, state: Float32Array, seen: Observ
     """The state after a window has been taken in; where nothing was seen, the same."""
     if not seen.seen.any():
         return state
-    ln_likelihood = np.zeros(parameters.shape)
+    # In logarithms: a long chain that contradicts the state would underflow everywhere.
+    with np.errstate(divide="ignore"):
+        ln_weight = np.log(state.astype(np.float64))
     half_span = _half_span(parameters, seen)
     for pair in np.flatnonzero(seen.seen).tolist():
         table = pair_table(parameters, float(seen.l_shell[pair]), float(half_span[pair]))
         if seen.has_density[pair]:
-            ln_likelihood += _of_density(parameters, seen, pair).take(table.density)
+            ln_weight += _of_density(parameters, seen, pair).take(table.density)
         if seen.label[pair] in (_FREQ, _PBL):
-            ln_likelihood += _of_label(parameters, int(seen.label[pair])).take(table.step)
-    return _normalised(state * np.exp(ln_likelihood - ln_likelihood.max()))
+            ln_weight += _of_label(parameters, int(seen.label[pair])).take(table.step)
+    return _normalised(np.exp(ln_weight - ln_weight.max()))
 
 
 def summarise(
