@@ -202,7 +202,10 @@ def _sides(parameters: PlasmapauseParameters, l_shell: FloatArray) -> tuple[Floa
     """ln ρ at L of the plasmasphere and of the trough, to be broadcast over the state behind its first axis."""
     slopes = np.tile(parameters.slopes_per_l, len(parameters.widths_l))
     inner = plasmasphere_ln(l_shell) + slopes * (l_shell - _PIVOT_L)
-    inner = inner + levels(parameters.plasmasphere_levels)[:, None, None]
+    level = levels(parameters.plasmasphere_levels)[:, None, None]
+    over = parameters.filling_beyond_l - parameters.full_below_l
+    filling = np.clip((l_shell - parameters.full_below_l) / over, 0.0, 1.0)
+    inner = inner + level + (1.0 - filling) * np.maximum(parameters.full_level - level, 0.0)
     return inner, trough_ln(l_shell) + levels(parameters.trough_levels)[:, None]
 
 

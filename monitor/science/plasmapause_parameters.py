@@ -72,6 +72,9 @@ class PlasmapauseParameters:
         Prior weight of each slope.
     plasmasphere_levels, trough_levels : (lowest, highest, count)
         Grid of the logarithm of mass density over the two models: filling and ion mass.
+    full_below_l, filling_beyond_l, full_level : float
+        Where flux tubes refill within a day and are always full, and from where they take days (their volume grows as
+        L⁴): between the two the level goes over from that of a full plasmasphere to the chain's own, if that is lower.
     plasmasphere_prior, plasmasphere_sigma, trough_prior, trough_sigma : float
         Normal priors of these levels.
     least_drop, drop_behind_l : float
@@ -130,6 +133,9 @@ class PlasmapauseParameters:
     slope_weights: tuple[float, ...] = (1.0, 1.0, 1.0)
     plasmasphere_levels: tuple[float, float, int] = (-2.4, 1.4, 8)
     trough_levels: tuple[float, float, int] = (-2.0, 2.4, 8)
+    full_below_l: float = 1.8
+    filling_beyond_l: float = 3.0
+    full_level: float = 0.25
     plasmasphere_prior: float = -0.5
     plasmasphere_sigma: float = 0.8
     trough_prior: float = 0.5
@@ -179,6 +185,8 @@ class PlasmapauseParameters:
             raise ValueError(f"widths_l must be positive, not {self.widths_l}")
         if not self.slopes_per_l or not all(map(math.isfinite, self.slopes_per_l)):
             raise ValueError(f"slopes_per_l must be finite, not {self.slopes_per_l}")
+        if not self.full_below_l < self.filling_beyond_l:
+            raise ValueError(f"filling_beyond_l must exceed full_below_l, not {self.filling_beyond_l}")
         for name, points in (("width_weights", self.widths_l), ("slope_weights", self.slopes_per_l)):
             weights = getattr(self, name)
             if len(weights) != len(points) or not all(0.0 < weight < math.inf for weight in weights):

@@ -101,7 +101,9 @@ def likelihood(
     place, inner, outer, width, slope = state
 
     def ln_density(l_shell: float) -> float:
-        full = math.log(10.0) * (3.9043 - 0.3145 * l_shell) + inner + slope * (l_shell - 4.0)
+        filling = min(max((l_shell - p.full_below_l) / (p.filling_beyond_l - p.full_below_l), 0.0), 1.0)
+        level = inner if inner > p.full_level else filling * inner + (1.0 - filling) * p.full_level
+        full = math.log(10.0) * (3.9043 - 0.3145 * l_shell) + level + slope * (l_shell - 4.0)
         empty = math.log(7600.0) - 4.5 * math.log(l_shell) + outer
         return full + 0.5 * (1.0 + math.tanh((l_shell - place) / width)) * (empty - full)
 
@@ -124,7 +126,7 @@ def likelihood(
 
 def test_observe_is_bayes_rule_over_all_states() -> None:
     seen = Observation(
-        l_shell=np.array([4.6, 4.1, 3.5]),
+        l_shell=np.array([4.6, 4.1, 2.5]),
         half_span_l=np.array([0.25, 0.3, 0.2]),
         ln_density=np.log([20.0, 60.0, 300.0]),
         sigma_ln=np.array([0.1, 0.3, 0.05]),
@@ -464,6 +466,7 @@ def test_parameters_survive_json() -> None:
         ({"slopes_per_l": (math.nan,)}, "slopes_per_l must be finite"),
         ({"width_weights": (1.0,)}, "width_weights must be 2 positive weights"),
         ({"trough_levels": (1.0, 0.0, 4)}, "trough_levels must rise in two steps or more"),
+        ({"full_below_l": 3.0}, r"filling_beyond_l must exceed full_below_l, not 3\.0"),
         ({"least_drop": 0.5}, r"least_drop must be at least 1, not 0\.5"),
     ],
 )
