@@ -44,6 +44,7 @@ WINDOWS = {"length_s": 1800, "cadence_s": 300, "lateness_s": 120, "revise_s": 36
 """Short ones, for which no model was trained: many products, all of the physical estimate alone."""
 LEARNED_WINDOWS = {"length_s": 7200, "cadence_s": 600}
 """Those that the bundled model knows, in quicker succession."""
+KINDS = ("flr", "profile", "plasmapause", "event", "health", "status")
 ASIDE = frozenset({"id", "revision", "published"})
 
 
@@ -301,7 +302,7 @@ class Listener(Client):
         super().__init__(
             port,
             name=f"listener-{time.monotonic_ns()}",
-            topics=[f"{ROOT}/{kind}/#" for kind in ("flr", "health", "status")],
+            topics=[f"{ROOT}/{kind}/#" for kind in KINDS],
             on_message=self._keep,
             **security,
         )
@@ -359,7 +360,7 @@ def final(documents: Iterable[Document]) -> Final:
     """The highest revision of each pair and time."""
     kept: Final = {}
     for document in documents:
-        if not document["schema"].startswith("geospace/flr/"):
+        if not document.get("schema", "").startswith("geospace/flr/"):
             continue
         key = (document["pair"], document["time"])
         if key not in kept or kept[key]["revision"] <= document["revision"]:
