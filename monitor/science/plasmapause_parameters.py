@@ -163,7 +163,7 @@ class PlasmapauseParameters:
     trough_drift: float = 0.12
     width_change_per_h: float = 0.05
     slope_change_per_h: float = 0.005
-    l_shell_sigma: float = 0.1
+    l_shell_sigma: float = 0.06
     usual_half_span_l: float = 0.25
 
     def __post_init__(self) -> None:
