@@ -8,7 +8,7 @@ from typing import Protocol
 
 from monitor.config import Config
 from monitor.pipeline.settings import crossing_parameters
-from monitor.science.plasmapause_parameters import PlasmapauseParameters
+from monitor.science.plasmapause_parameters import ONE_PAIR, PlasmapauseParameters
 from monitor.stages.chain import ChainStage
 from monitor.stages.event import EventStage
 from monitor.stages.indices import KpMemory
@@ -72,6 +72,7 @@ class Chains:
             lateness_ns=windows.lateness_ns,
             remember_ns=windows.span_ns,
             night=config.density.night,
+            alone=ONE_PAIR,
         )
         chains = chain.chains
         pairs = tuple({pair for one in chains for pair in one.pairs})

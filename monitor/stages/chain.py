@@ -64,6 +64,8 @@ class ChainStage:
         How long a window waits for its pairs, and how far back findings are revised.
     night : bool
         Whether pairs in penumbra and at night count too.
+    alone : PlasmapauseParameters, optional
+        For chains of one pair, which see no slope; else the same.
 
     Raises
     ------
@@ -85,12 +87,13 @@ class ChainStage:
         lateness_ns: int,
         remember_ns: int,
         night: bool = False,
+        alone: PlasmapauseParameters | None = None,
     ) -> None:
         placed = _placed(chains)
         _check(placed)
         self._memories = {chain.name: Memory(chain) for chain in placed}
         self._station_l = station_l
-        self._parameters = parameters
+        self._parameters, self._alone = parameters, alone or parameters
         self._level, self._widest_l = level, widest_l
         self._lateness_ns, self._remember_ns = lateness_ns, remember_ns
         self._night = night
@@ -192,7 +195,7 @@ class ChainStage:
         self._snapshot = None
 
     def _settings(self) -> Json:
-        return [self._parameters.to_json(), self._night]
+        return [self._parameters.to_json(), self._alone.to_json(), self._night]
 
     def _limit(self, memory: Memory, clocks: Mapping[str, int]) -> int:
         """Up to which end the windows of a chain are closed."""
@@ -224,7 +227,7 @@ class ChainStage:
     def _turn(self, memory: Memory, place: int) -> ChainState:
         """Take the window at a place into the filter, and say what is known then."""
         chain, window = memory.chain, memory.windows[place]
-        parameters = self._parameters
+        parameters = self._parameters if len(chain.pairs) > 1 else self._alone
         before_ns, state = memory.before(place)
         if before_ns is None or state is None:
             state = initial(parameters)
