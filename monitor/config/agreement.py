@@ -15,6 +15,9 @@ from monitor.types import Json, Pair
 
 T = TypeVar("T")
 
+INDEX = "KP"
+"""What samples of Kp are stored under."""
+
 OUTPUT_KINDS = ("flr", "spectrum", "profile", "plasmapause", "region", "event", "health", "status")
 """First levels below the output root that the daemon publishes under."""
 
@@ -72,7 +75,7 @@ class _Pairs:
     def _messages(self, pair: Pair, line: int) -> list[str]:
         if pair.poleward == pair.equatorward:
             return [f"{pair.name} names one station twice; a pair is two stations on a meridian"]
-        messages = []
+        messages = [_taken(INDEX)] if INDEX in pair.stations else []
         if not self._allow_unknown:
             messages += [self._unknown(code) for code in pair.stations if code not in self._table]
         first = self._seen.get(frozenset(pair.stations))
@@ -94,6 +97,10 @@ class _Pairs:
             f"stations: {{{code}: {{latitude: 58.26, longitude: 26.46, l_shell: 3.06, axes: geographic}}}}; "
             f"known: {', '.join(sorted(self._table))}"
         )
+
+
+def _taken(name: str) -> str:
+    return f"{name} is the source of an index: no station or spacecraft can be called so; choose another name"
 
 
 def _wrong_order(pair: Pair, upper: Station, lower: Station) -> str:
@@ -135,6 +142,8 @@ def _check_craft(document: Document, craft: tuple[str, ...], paths: list[Path] |
     for name, path in zip(craft, paths, strict=True):
         if name in seen:
             _add(document, path, f"spacecraft {name} is given twice; keep one of them")
+        if name == INDEX:
+            _add(document, path, _taken(name))
         seen.add(name)
 
 
