@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import zlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
 import numpy as np
 
+from monitor.science.synthetic.draws import Draws, named_generator
 from monitor.science.synthetic.plasma import PlasmaModel
 from monitor.science.synthetic.ranges import TRAINING, CaseRanges
 from monitor.stations import invariant_latitude_deg, l_shell_at
@@ -133,7 +133,7 @@ class Case:
 
     def generator(self, name: str) -> np.random.Generator:
         """The generator of everything called by this name: no draw disturbs another."""
-        return _generator(self.ranges.stream, self.seed, name)
+        return named_generator((self.ranges.stream, self.seed), name)
 
     def local_time_h(self, time_ns: FloatArray) -> FloatArray:
         """Mean solar time (h, 0 to 24) at the pair, shape like `time_ns`."""
@@ -164,34 +164,6 @@ class Case:
         return zenith
 
 
-def _generator(stream: int, seed: int, name: str) -> np.random.Generator:
-    return np.random.default_rng([stream, seed, zlib.crc32(name.encode())])
-
-
-class _Draws:
-    """Draws the numbers of one case by the names of their ranges."""
-
-    def __init__(self, seed: int, ranges: CaseRanges) -> None:
-        self._seed, self._ranges = seed, ranges
-
-    def generator(self, name: str) -> np.random.Generator:
-        return _generator(self._ranges.stream, self._seed, name)
-
-    def value(self, name: str, of: str = "") -> float:
-        """One number from the range `name`; `of` tells one station's draw from the other's."""
-        drawn: float = getattr(self._ranges, name).draw(self.generator(name + of))
-        return drawn
-
-    def happens(self, name: str, of: str = "") -> bool:
-        """Whether what `<name>_probability` switches takes place."""
-        chance: float = getattr(self._ranges, f"{name}_probability")
-        return bool(self.generator(f"{name}_probability{of}").random() < chance)
-
-    def value_if(self, what: str, name: str, of: str = "") -> float:
-        """The number where `what` happens, else 0."""
-        return self.value(name, of) if self.happens(what, of) else 0.0
-
-
 def draw_case(seed: int, ranges: CaseRanges = TRAINING) -> Case:
     """Draw one case; the same seed and ranges always give the same.
 
@@ -202,7 +174,7 @@ def draw_case(seed: int, ranges: CaseRanges = TRAINING) -> Case:
     """
     if seed < 0:
         raise ValueError(f"seed must not be negative, got {seed}")
-    draws = _Draws(seed, ranges)
+    draws = Draws((ranges.stream, seed), ranges)
     l_shell = draws.value("l_shell")
     shells = _station_shells(l_shell, draws.value("spacing_deg"))
     coarse = draws.happens("coarse_step") and l_shell >= ranges.coarse_step_minimum_l
@@ -238,7 +210,7 @@ def _station_shells(l_shell: float, spacing_deg: float) -> tuple[float, float]:
     return poleward, max(equatorward, _LOWEST_L)
 
 
-def _start_ns(draws: _Draws, ranges: CaseRanges) -> int:
+def _start_ns(draws: Draws, ranges: CaseRanges) -> int:
     """A full half hour in the years of the ranges."""
     first, last = (
         int(datetime(year, 1, 1, tzinfo=UTC).timestamp()) // 1800
@@ -247,7 +219,7 @@ def _start_ns(draws: _Draws, ranges: CaseRanges) -> int:
     return int(draws.generator("start").integers(first, last)) * 1800 * SECOND_NS
 
 
-def _plasma(draws: _Draws, shells: tuple[float, float], start_ns: int, span_ns: int) -> PlasmaModel:
+def _plasma(draws: Draws, shells: tuple[float, float], start_ns: int, span_ns: int) -> PlasmaModel:
     knots: tuple[tuple[int, float], ...] = ()
     width = draws.value("plasmapause_width_l")
     if draws.happens("storm"):
@@ -266,7 +238,7 @@ def _plasma(draws: _Draws, shells: tuple[float, float], start_ns: int, span_ns: 
 
 
 def _passage(
-    draws: _Draws, shells: tuple[float, float], start_ns: int, span_ns: int
+    draws: Draws, shells: tuple[float, float], start_ns: int, span_ns: int
 ) -> tuple[tuple[int, float], ...]:
     """Knots of a plasmapause that comes from one side, stays between the stations and goes off to one side."""
     rng = draws.generator("passage")
@@ -287,7 +259,7 @@ def _passage(
     return tuple((start_ns + round(after_s) * SECOND_NS, l_shell) for after_s, l_shell in course)
 
 
-def _waves(draws: _Draws) -> Waves:
+def _waves(draws: Draws) -> Waves:
     upstream, packets, train, substorm = (
         draws.happens(what) for what in ("upstream", "packets", "train", "substorm")
     )
@@ -316,7 +288,7 @@ def _waves(draws: _Draws) -> Waves:
     )
 
 
-def _station(draws: _Draws, row: int, shells: tuple[float, float]) -> StationCase:
+def _station(draws: Draws, row: int, shells: tuple[float, float]) -> StationCase:
     of, half = STATIONS[row], 0.5 - row
     dead = draws.happens("dead", of)
     return StationCase(
@@ -337,7 +309,7 @@ def _station(draws: _Draws, row: int, shells: tuple[float, float]) -> StationCas
     )
 
 
-def _signed(draws: _Draws, what: str, name: str, of: str = "") -> float:
+def _signed(draws: Draws, what: str, name: str, of: str = "") -> float:
     """A number of either sign where `what` happens, else 0."""
     sign = 1.0 if draws.generator(f"{name} sign{of}").random() < 0.5 else -1.0
     return sign * draws.value_if(what, name, of)

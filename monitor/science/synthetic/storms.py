@@ -7,7 +7,6 @@ lets it back out over days; a quiet stretch has one that rests, drifts, or none 
 from __future__ import annotations
 
 import math
-import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
@@ -15,6 +14,7 @@ from typing import Final, Literal, get_args
 
 import numpy as np
 
+from monitor.science.synthetic.draws import Draws
 from monitor.science.synthetic.plasma import PlasmaModel
 from monitor.science.synthetic.ranges import Range
 from monitor.science.synthetic.scenario import Course, Gap, Scenario
@@ -164,31 +164,6 @@ TEST_STORMS: Final = replace(FITTING_STORMS, stream=22)
 """What they are tested on: other storms from the same ranges."""
 
 
-class _Draws:
-    """Draws the numbers of one storm by the names of their ranges."""
-
-    def __init__(self, seed: int, kind: Kind, ranges: StormRanges) -> None:
-        self._key = [ranges.stream, seed, get_args(Kind).index(kind)]
-        self._ranges = ranges
-
-    def generator(self, name: str) -> np.random.Generator:
-        return np.random.default_rng([*self._key, zlib.crc32(name.encode())])
-
-    def value(self, name: str, of: str = "") -> float:
-        """One number from the range `name`; `of` tells one station's draw from another's."""
-        drawn: float = getattr(self._ranges, name).draw(self.generator(name + of))
-        return drawn
-
-    def happens(self, name: str, of: str = "") -> bool:
-        """Whether what `<name>_probability` switches takes place."""
-        chance: float = getattr(self._ranges, f"{name}_probability")
-        return bool(self.generator(f"{name}_probability{of}").random() < chance)
-
-    def value_if(self, what: str, name: str, of: str = "") -> float:
-        """The number where `what` happens, else 0."""
-        return self.value(name, of) if self.happens(what, of) else 0.0
-
-
 def draw_storm(
     seed: int,
     stations: Sequence[tuple[str, float]],
@@ -220,7 +195,7 @@ def draw_storm(
         raise ValueError(f"seed must not be negative, got {seed}")
     if kind not in get_args(Kind):
         raise ValueError(f"kind is storm or quiet, got {kind!r}")
-    draws = _Draws(seed, kind, ranges)
+    draws = Draws((ranges.stream, seed, get_args(Kind).index(kind)), ranges)
     start_ns = _start_ns(draws, ranges)
     phases = _Phases.draw(draws)
     storm = kind == "storm"
@@ -263,7 +238,7 @@ class _Phases:
     refilling_h: float
 
     @classmethod
-    def draw(cls, draws: _Draws) -> _Phases:
+    def draw(cls, draws: Draws) -> _Phases:
         onset_h, erosion_h, rest_h = (draws.value(name) for name in ("onset_h", "erosion_h", "rest_h"))
         return cls(onset_h, erosion_h, rest_h, 24.0 * draws.value("refilling_days"))
 
@@ -278,7 +253,7 @@ class _Phases:
         )
 
 
-def _start_ns(draws: _Draws, ranges: StormRanges) -> int:
+def _start_ns(draws: Draws, ranges: StormRanges) -> int:
     """A full half hour in the years of the ranges."""
     first, last = (
         int(datetime(year, 1, 1, tzinfo=UTC).timestamp()) // 1800
@@ -287,7 +262,7 @@ def _start_ns(draws: _Draws, ranges: StormRanges) -> int:
     return int(draws.generator("start").integers(first, last)) * 1800 * SECOND_NS
 
 
-def _storm_l(draws: _Draws, ranges: StormRanges, phases: _Phases) -> Callable[[float], float]:
+def _storm_l(draws: Draws, ranges: StormRanges, phases: _Phases) -> Callable[[float], float]:
     """L_pp of a storm over hours from the start."""
     quiet = draws.value("quiet_l")
     lowest = min(draws.value("storm_l"), quiet - ranges.smallest_erosion_l)
@@ -307,7 +282,7 @@ def _storm_l(draws: _Draws, ranges: StormRanges, phases: _Phases) -> Callable[[f
     return place
 
 
-def _quiet_l(draws: _Draws) -> Callable[[float], float] | None:
+def _quiet_l(draws: Draws) -> Callable[[float], float] | None:
     """L_pp of a quiet stretch over hours from the start; None where there is no plasmapause."""
     if draws.happens("none"):
         return None
@@ -316,7 +291,7 @@ def _quiet_l(draws: _Draws) -> Callable[[float], float] | None:
     return lambda hour: rests + drift * hour / 24.0 + ripple(hour)
 
 
-def _ripple(draws: _Draws) -> Callable[[float], float]:
+def _ripple(draws: Draws) -> Callable[[float], float]:
     height, period_h = draws.value("ripple_l"), draws.value("ripple_h")
     phase = draws.generator("ripple").uniform(0.0, 2.0 * math.pi)
     return lambda hour: height * math.sin(2.0 * math.pi * hour / period_h + phase)
@@ -331,7 +306,7 @@ def _knots(
     return tuple((start_ns + round(hour * _HOUR_NS), place(hour)) for hour in hours)
 
 
-def _plasma(draws: _Draws, knots: tuple[tuple[int, float], ...]) -> PlasmaModel:
+def _plasma(draws: Draws, knots: tuple[tuple[int, float], ...]) -> PlasmaModel:
     return PlasmaModel(
         saturation=draws.value("saturation"),
         mean_ion_mass_amu=draws.value("mean_ion_mass_amu"),
@@ -346,7 +321,7 @@ def _plasma(draws: _Draws, knots: tuple[tuple[int, float], ...]) -> PlasmaModel:
     )
 
 
-def _gaps(draws: _Draws, codes: Sequence[str], start_ns: int, span_h: float) -> tuple[Gap, ...]:
+def _gaps(draws: Draws, codes: Sequence[str], start_ns: int, span_h: float) -> tuple[Gap, ...]:
     gaps = []
     for code in codes:
         if draws.happens("gap", code):
