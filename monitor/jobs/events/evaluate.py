@@ -14,7 +14,8 @@ from monitor.jobs.events.simulate import Run, Stretch, chain_config, runs, stret
 from monitor.types import SECOND_NS
 
 STORMS: Final = 60
-QUIET_DAYS: Final = 30.0
+QUIET_DAYS: Final = 186.0
+"""With 60 storms of three days each, a year."""
 QUICK_STORMS, QUICK_QUIET_DAYS = 3, 2.5
 
 Told = Callable[[str], None]
