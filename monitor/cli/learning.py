@@ -78,7 +78,10 @@ def _add_evaluate_events(what: Any) -> None:
     )
     events.add_argument("--storms", type=count, metavar="N", help="storms to simulate (default 60)")
     events.add_argument(
-        "--quiet-days", type=positive, metavar="N", help="days without a storm, beside them (default 186: with 60 storms, a year)"
+        "--quiet-days",
+        type=positive,
+        metavar="N",
+        help="days without a storm, beside them (default 186: with 60 storms, a year)",
     )
     events.add_argument("--first-seed", type=int, default=0, metavar="N", help="of the storms (default 0)")
     events.add_argument("--quick", action="store_true", help="three storms and a quiet stretch: a first look")
