@@ -145,6 +145,21 @@ class TestLearnedChainOnMuoAndPel:
         agrees = [learned[time]["physical"]["agrees"] for time in half_hours(4.5, 9.0)]
         assert sum(agrees) >= 8
 
+    def test_densities_are_said_for_both_harmonics_and_the_doubt_with_them(
+        self, learned: dict[str, dict[str, Any]]
+    ) -> None:
+        judged = [body for body in learned.values() if body["label"] == "Freq"]
+        assert len(judged) >= 12
+        for body in judged:
+            (third,) = body["density_alternatives"]
+            # 21 to 14 mHz at L = 5.37 with m = 1: 3 to 12 amu cm⁻³ as fundamental, 50 to 170 as third harmonic.
+            assert 3.0 < body["density_amu_cm3"] < 12.0
+            assert 50.0 < third["density_amu_cm3"] < 170.0
+            assert (body["harmonic"], third["harmonic"], third["ends"]) == (1, 3, "fixed-fixed")
+            assert "harmonic_ambiguous" in body["flags"]
+            low, high = body["density_interval_amu_cm3"]
+            assert low < body["density_amu_cm3"] < high
+
     def test_light_and_hour_are_those_of_a_finnish_morning(self, learned: dict[str, dict[str, Any]]) -> None:
         assert {learned[time]["illumination"] for time in half_hours(5.0, 9.0)} == {"day"}
         hours = [learned[time]["mlt_h"] for time in half_hours(3.5, 9.0)]
