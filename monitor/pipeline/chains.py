@@ -10,11 +10,12 @@ from monitor.config import Config
 from monitor.pipeline.settings import crossing_parameters
 from monitor.science.plasmapause_parameters import ONE_PAIR, PlasmapauseParameters
 from monitor.stages.chain import ChainStage
+from monitor.stages.chain_product import ChainProductStage
 from monitor.stages.event import EventStage
 from monitor.stages.indices import KpMemory
 from monitor.stages.place import Places, positions_deg
-from monitor.stages.plasmapause import PlasmapauseStage
-from monitor.stages.profile import ProfileStage
+from monitor.stages.plasmapause import plasmapause_stage
+from monitor.stages.profile import profile_stage
 from monitor.stages.window import WindowParameters
 from monitor.stations import Station
 from monitor.types import Chain, ChainState, Json, Product
@@ -53,8 +54,8 @@ class Chains:
 
     chains: tuple[Chain, ...]
     chain: ChainStage
-    profile: ProfileStage
-    plasmapause: PlasmapauseStage
+    profile: ChainProductStage
+    plasmapause: ChainProductStage
     event: EventStage
 
     @classmethod
@@ -88,7 +89,7 @@ class Chains:
             },
         )
         return cls(
-            chains, chain, ProfileStage(places, *times), PlasmapauseStage(places, level, *times), event
+            chains, chain, profile_stage(places, *times), plasmapause_stage(places, level, *times), event
         )
 
     @property

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from monitor.science.profile import carpenter_anderson_1992, moldwin_2002
-from monitor.stages.ledger import RevisionLedger
+from monitor.stages.chain_product import ChainProductStage
 from monitor.stages.place import Places
-from monitor.stages.product import GRACE_NS, number
-from monitor.stages.profile import chain_product
-from monitor.types import ChainState, Json, Pair, Product, Tick
+from monitor.stages.product import number
+from monitor.types import ChainState, Json, Pair
 
 # Flags of pairs that bear on what rests on them.
 _PASSED_ON = frozenset({"harmonic_ambiguous", "physical_only", "smoothed"})
 
 
-class PlasmapauseStage:
-    """Builds `plasmapause` objects of chains and numbers their revisions.
+def plasmapause_stage(
+    places: Places, level: float, cadence_ns: int, lateness_ns: int, remember_ns: int
+) -> ChainProductStage:
+    """The stage that builds `plasmapause` objects.
 
     Parameters
     ----------
@@ -24,61 +26,33 @@ class PlasmapauseStage:
         Of all pairs.
     level : float
         Probability of the interval.
-    cadence_ns, lateness_ns : int
-        `valid_until` is time + cadence + lateness + 180 s.
-    remember_ns : int
-        How far back revisions are told apart.
+    cadence_ns, lateness_ns, remember_ns : int
+        See `ChainProductStage`.
     """
+    return ChainProductStage(
+        "plasmapause", partial(_content, places, level), cadence_ns, lateness_ns, remember_ns
+    )
 
-    lookback_ns = 0
 
-    def __init__(
-        self, places: Places, level: float, cadence_ns: int, lateness_ns: int, remember_ns: int
-    ) -> None:
-        self._places = places
-        self._level = level
-        self._valid_ns = cadence_ns + lateness_ns + GRACE_NS
-        self._ledger = RevisionLedger(remember_ns)
-
-    def feed(self, items: Sequence[ChainState] | Tick) -> list[Product]:
-        """The objects that are new or say something new."""
-        if isinstance(items, Tick):
-            return []
-        issued = (self._issue(state) for state in items)
-        return [product for product in issued if product is not None]
-
-    def snapshot(self) -> Json:
-        """The revisions issued so far, as JSON."""
-        return self._ledger.snapshot()
-
-    def restore(self, state: Json) -> None:
-        """Take up what `snapshot` gave; ValueError for another version."""
-        self._ledger.restore(state)
-
-    def _issue(self, state: ChainState) -> Product | None:
-        content = self._content(state)
-        turn = self._ledger.turn(state.chain.name, state.end_ns, content)
-        return None if turn is None else chain_product("plasmapause", state, turn, content, self._valid_ns)
-
-    def _content(self, state: ChainState) -> dict[str, Json]:
-        estimate, pairs = state.plasmapause, state.chain.pairs
-        stated = estimate.low is not None and estimate.high is not None
-        place = nearest(pairs, estimate.l_shell)
-        (mlt_h,) = self._places.at((pairs[place],), state.end_ns - state.length_ns // 2).mlt_h
-        return {
-            "l_shell": _number(estimate.l_shell),
-            "l_interval": [_number(estimate.low), _number(estimate.high)] if stated else None,
-            "interval_level": number(self._level),
-            "confidence": number(estimate.confidence),
-            "mlt_h": _number(mlt_h),
-            "reason": estimate.reason,
-            "by_label": _number(estimate.by_label),
-            "by_gradient": _number(estimate.by_gradient),
-            "inside": {pair.name: number(share) for pair, share in zip(pairs, estimate.inside, strict=True)},
-            "pairs_used": [pair.name for pair, used in zip(pairs, state.used, strict=True) if used],
-            "empirical": _empirical(state),
-            "flags": sorted(_flags(state)),
-        }
+def _content(places: Places, level: float, state: ChainState) -> dict[str, Json]:
+    estimate, pairs = state.plasmapause, state.chain.pairs
+    stated = estimate.low is not None and estimate.high is not None
+    place = nearest(pairs, estimate.l_shell)
+    (mlt_h,) = places.at((pairs[place],), state.end_ns - state.length_ns // 2).mlt_h
+    return {
+        "l_shell": _number(estimate.l_shell),
+        "l_interval": [_number(estimate.low), _number(estimate.high)] if stated else None,
+        "interval_level": number(level),
+        "confidence": number(estimate.confidence),
+        "mlt_h": _number(mlt_h),
+        "reason": estimate.reason,
+        "by_label": _number(estimate.by_label),
+        "by_gradient": _number(estimate.by_gradient),
+        "inside": {pair.name: number(share) for pair, share in zip(pairs, estimate.inside, strict=True)},
+        "pairs_used": [pair.name for pair, used in zip(pairs, state.used, strict=True) if used],
+        "empirical": _empirical(state),
+        "flags": sorted(_flags(state)),
+    }
 
 
 def nearest(pairs: Sequence[Pair], l_shell: float | None) -> int:

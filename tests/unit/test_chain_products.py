@@ -22,9 +22,10 @@ from chain_kit import (
 
 from monitor.jobs.profiles import PROFILE_COLUMNS, Profiles, profile_rows
 from monitor.science.profile import carpenter_anderson_1992, moldwin_2002
+from monitor.stages.chain_product import ChainProductStage
 from monitor.stages.place import Places
-from monitor.stages.plasmapause import PlasmapauseStage, nearest
-from monitor.stages.profile import ProfileStage
+from monitor.stages.plasmapause import nearest, plasmapause_stage
+from monitor.stages.profile import profile_stage
 from monitor.stations import Station, load_station_table
 from monitor.types import (
     Chain,
@@ -48,12 +49,12 @@ def places(**stations: Station) -> Places:
     return Places(TABLE | stations, (*EMMA.pairs, LONE))
 
 
-def profiles(at: Places | None = None) -> ProfileStage:
-    return ProfileStage(at or places(), CADENCE_NS, LATENESS_NS, DAY_NS)
+def profiles(at: Places | None = None) -> ChainProductStage:
+    return profile_stage(at or places(), CADENCE_NS, LATENESS_NS, DAY_NS)
 
 
-def plasmapauses(at: Places | None = None) -> PlasmapauseStage:
-    return PlasmapauseStage(at or places(), 0.9, CADENCE_NS, LATENESS_NS, DAY_NS)
+def plasmapauses(at: Places | None = None) -> ChainProductStage:
+    return plasmapause_stage(at or places(), 0.9, CADENCE_NS, LATENESS_NS, DAY_NS)
 
 
 def state(
