@@ -3,7 +3,7 @@
     python benchmarks/geometry.py [--quick] [--no-check]
 
 Five tables: our main field, IGRF-14 at seven years, to degree 5 and whole, against ppigrf (left out, and said so, where
-ppigrf is not installed; it is no dependency); our field and GSM axes against geopack with the same coefficients; what explains the
+ppigrf is not installed; it comes with the tests alone); our field and GSM axes against geopack with the same coefficients; what explains the
 difference of dipole and IGRF lines at one distance; unit frequencies in dipole, IGRF and T89 over Estonia; the cost of
 lines for 10 and for 100 pairs, with what half an hour of the Sun's motion changes.
 
