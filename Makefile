@@ -18,8 +18,10 @@ help:
 run: $(VENV)/run.ready
 	@$(BIN)/geospace-monitor demo
 
+# What computes is spread over the cores; what talks to brokers and other programs has the machine to itself.
 test: $(VENV)/test.ready tools
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist loadfile tests/golden tests/property tests/unit
+	$(BIN)/pytest tests/integration tests/realdata
 
 lint: $(VENV)/test.ready
 	$(BIN)/ruff check .

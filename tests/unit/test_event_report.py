@@ -142,9 +142,9 @@ def test_the_command_takes_its_numbers(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(evaluate, "evaluate_events", evaluate_events)
     assert cli.main(["evaluate", "events", "--quick", "--first-seed", "100", "-o", str(tmp_path)]) == 0
     assert (asked["storms"], asked["quiet_days"], asked["first_seed"]) == (3, 2.5, 100)
-    assert (asked["report"], asked["confirm"]) == (tmp_path, 0.9)
+    assert (asked["report"], asked["confirm"]) == (tmp_path, Config().events.confirm)
     assert cli.main(["evaluate", "events"]) == 0
-    assert (asked["storms"], asked["quiet_days"]) == (60, 30.0)
+    assert (asked["storms"], asked["quiet_days"]) == (evaluate.STORMS, evaluate.QUIET_DAYS)
 
 
 def test_the_command_refuses_a_negative_seed(capsys: pytest.CaptureFixture[str]) -> None:
