@@ -30,6 +30,7 @@ from monitor.decoders.native import native_payload, native_topic
 from monitor.errors import BrokerError
 from monitor.io.broker import LocalBroker
 from monitor.science.synthetic.ground import GroundSimulator
+from monitor.science.synthetic.plasma import PlasmaModel
 from monitor.science.synthetic.scenario import storm_scenario
 from monitor.stations import load_station_table
 from monitor.types import SECOND_NS, Json, Product, iso_time
@@ -43,6 +44,8 @@ _PAIRS = tuple(f"{poleward}-{equatorward}" for poleward, equatorward in itertool
 _BEGIN_HOUR = 4
 _DAYS_BACK = 4
 _SEED = 7
+# Hours from the beginning, and L of the plasmapause: it passes a pair before the first noon, and others in the evening.
+_COURSE = ((0, 5.45), (4, 5.4), (7, 4.03), (14, 4.03), (20, 3.55), (30, 3.6), (48, 4.3))
 _ROOT = "geospace/v1"
 _IN_FLIGHT = 64
 _HEARD_S = 0.5
@@ -153,7 +156,8 @@ async def _feed(broker: LocalBroker, speed: float) -> None:
     table = load_station_table()
     chain = [(code, float(table[code].l_shell or 0.0)) for code in _STATIONS]
     begin = (time.time_ns() // _DAY_NS - _DAYS_BACK) * _DAY_NS + _BEGIN_HOUR * _HOUR_NS
-    simulator = GroundSimulator(replace(storm_scenario(begin, seed=_SEED), stations=chain))
+    plasma = PlasmaModel(plasmapause=tuple((begin + hour * _HOUR_NS, l_shell) for hour, l_shell in _COURSE))
+    simulator = GroundSimulator(replace(storm_scenario(begin, seed=_SEED), stations=chain, plasma=plasma))
     started = time.monotonic()
     async with _publisher(broker) as client:
         with tqdm(
