@@ -13,6 +13,7 @@ from monitor.config.mqtt import Mqtt
 from monitor.config.schema import (
     ChainName,
     Conditioning,
+    CraftEvents,
     CraftId,
     CraftWindows,
     Density,
@@ -126,6 +127,7 @@ class Config(BaseModel):
     density: Density = Density()
     plasmapause: Plasmapause = Plasmapause()
     events: Events = Events()
+    craft_events: CraftEvents = CraftEvents()
     outputs: Outputs = Outputs()
     store: Store = Store()
     http: Http = Http()

@@ -15,7 +15,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from monitor.config.reading import show
 from monitor.config.topics import filter_fault, root_fault
-from monitor.types import Pair
+from monitor.types import CELL_NS, SECOND_NS, WINDOW_CELLS, Pair
 
 _STATION_CODE = re.compile(r"[A-Z0-9]{2,8}")
 _CRAFT_ID = re.compile(r"[A-Z0-9_]{2,16}")
@@ -205,11 +205,33 @@ def _divides_a_day(cadence_s: int) -> int:
 
 
 class CraftWindows(Section):
-    """Windows of the spacecraft."""
+    """Windows of the spacecraft. They end at the multiples of the hop since 1970, and lie on a grid of 4.5 s."""
 
-    length_s: PositiveSeconds = 180.0
-    hop_s: PositiveSeconds = 180.0
+    length_s: Annotated[float, AfterValidator(lambda value: _network_length(value))] = 180.0
+    hop_s: Annotated[float, Field(ge=4.5, le=180), AfterValidator(lambda value: _whole_cells(value))] = 180.0
     lateness_s: Seconds = 60.0
+    revise_s: Annotated[float, Field(ge=0, le=86_400)] = 3600.0
+    context: bool = True
+    """Whether a window waits for the 31.5 s after it, which sharpen its edges."""
+    bridge_ratio: Annotated[float, Field(ge=0, le=0.5)] = 0.0
+    """Largest share of a window that may be bridged; 0 gives up a window with any gap, as the paper does."""
+    debounce: Annotated[float, Field(ge=0, le=20)] = 1.1
+    """Evidence, as a logarithm of odds, that a change of the label needs; 0 takes every window at its word."""
+
+
+def _network_length(length_s: float) -> float:
+    if length_s != WINDOW_CELLS * CELL_NS / SECOND_NS:
+        raise ValueError(f"found {length_s:g}; the network is one of windows of 180 s (40 steps of 4.5 s)")
+    return length_s
+
+
+def _whole_cells(hop_s: float) -> float:
+    hop_ns, day_ns = round(hop_s * SECOND_NS), 86_400 * SECOND_NS
+    if hop_ns % CELL_NS or day_ns % hop_ns:
+        raise ValueError(
+            f"found {hop_s:g}; the hop must be a multiple of 4.5 s that divides a day, such as 4.5, 9, 22.5, 45, 90 or 180"
+        )
+    return hop_s
 
 
 class Conditioning(Section):
@@ -249,6 +271,8 @@ class Models(Section):
 
     flr: Text = "auto"
     """`auto`, `physical`, or the folder of a model."""
+    region: Text = "auto"
+    """`auto`, `none`, or the folder of a model."""
 
 
 class Density(Section):
@@ -275,6 +299,15 @@ class Events(Section):
     minimum_windows: Annotated[int, Field(ge=1, le=48)] = 2
     refractory_h: Annotated[float, Field(ge=0, le=168)] = 2.0
     merge_h: Annotated[float, Field(ge=0, le=168)] = 24.0
+
+
+class CraftEvents(Section):
+    """When a spacecraft has crossed the bow shock or the magnetopause."""
+
+    confirm: Annotated[float, Field(gt=0.5, lt=1)] = 0.9
+    minimum_s: Annotated[float, Field(gt=0, le=7200)] = 360.0
+    """How long the windows must speak for the other side, without one that speaks against it."""
+    refractory_s: Annotated[float, Field(ge=0, le=86_400)] = 600.0
 
 
 class Outputs(Section):
