@@ -16,8 +16,7 @@ from scipy.special import softmax
 from monitor.jobs.flr.fitting import Table
 from monitor.jobs.flr.linear import LogisticModel, fit_logistic
 from monitor.jobs.region.judged import window_of
-from monitor.types import Float32Array, FloatArray
-from monitor.types.space import REGIONS, VARIABLES, Region, RegionExamples
+from monitor.types import REGIONS, VARIABLES, Float32Array, FloatArray, Region, RegionExamples
 
 _COLUMN: Final = {name: index for index, name in enumerate(VARIABLES)}
 _DECADES: Final = ("B", "N", "Tpar", "Tperp", "T")

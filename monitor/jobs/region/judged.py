@@ -8,8 +8,8 @@ from typing import Final
 
 import numpy as np
 
-from monitor.types import BoolArray, FloatArray, IntArray
-from monitor.types.space import CONTEXT_CELLS, REGIONS, VARIABLES, WINDOW_CELLS, RegionExamples
+from monitor.science.region import window_part
+from monitor.types import REGIONS, VARIABLES, BoolArray, FloatArray, IntArray, RegionExamples
 
 FIELD: Final = ("Bx", "By", "Bz", "B")
 FLOW: Final = ("Vx", "Vy", "Vz", "V")
@@ -76,21 +76,18 @@ class Judged:
 def judged_by(predict: Predict, examples: RegionExamples) -> Judged:
     """What a rival says, which finds nothing novel."""
     novel = np.zeros(len(examples), dtype=np.bool_)
-    return Judged(
-        predict(examples).astype(np.float64), novel, examples.label, examples.run, examples.mixed
-    )
+    return Judged(predict(examples).astype(np.float64), novel, examples.label, examples.run, examples.mixed)
 
 
 def window_of(examples: RegionExamples) -> FloatArray:
     """The cells of each window without its context, shape (n, 40, 12)."""
-    begin = CONTEXT_CELLS[0]
-    return examples.values[:, begin : begin + WINDOW_CELLS].astype(np.float64)
+    return window_part(examples.values).astype(np.float64)
 
 
 def there(examples: RegionExamples) -> BoolArray:
     """Which variables each window has, shape (n, 12)."""
-    begin = CONTEXT_CELLS[0]
-    return np.isfinite(examples.values[:, begin : begin + WINDOW_CELLS]).any(axis=1)
+    found: BoolArray = np.isfinite(window_part(examples.values)).any(axis=1)
+    return found
 
 
 def pattern_of(known: BoolArray) -> list[str]:

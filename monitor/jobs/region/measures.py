@@ -15,8 +15,7 @@ import numpy as np
 from monitor.jobs.flr.bootstrap import UNKNOWN, Estimate, Resampler, Share, interval, resampler
 from monitor.jobs.region.judged import Judged
 from monitor.science.reliability import expected_calibration_error
-from monitor.types import BoolArray, FloatArray, IntArray, Json
-from monitor.types.space import REGIONS
+from monitor.types import REGIONS, BoolArray, FloatArray, IntArray, Json
 
 BINS: Final = 15
 """Of the calibration error."""
