@@ -112,15 +112,15 @@ def advance(
     Returns
     -------
     Debounced
-        Its `label` is that of this window, unless the window is a hole.
+        Its `label` is that of this window. A hole leaves the state as it is: it shows by its length alone.
     """
-    if state.end_ns is not None:
-        if end_ns - state.end_ns > FORGET_NS:
-            state = Debounced()
-        elif end_ns - state.end_ns > parameters.hop_ns:
-            state = replace(state, rival=None, evidence=0.0)
     if probability is None:
         return state
+    since_ns = 0 if state.end_ns is None else end_ns - state.end_ns
+    if since_ns > FORGET_NS:
+        state = Debounced()
+    elif since_ns > parameters.hop_ns:
+        state = replace(state, rival=None, evidence=0.0)
     top = most_probable(probability)
     if state.label is None or top == state.label:
         return Debounced(top, None, 0.0, end_ns)
