@@ -10,7 +10,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, NoReturn
 
@@ -28,6 +28,7 @@ from monitor.cli.options import (
     speed,
 )
 from monitor.errors import ConfigurationError, MonitorError
+from monitor.types import SECOND_NS
 
 __all__ = ["EXIT_CONFIGURATION", "EXIT_DONE", "EXIT_FAILED", "main"]
 
@@ -119,6 +120,12 @@ def _parser() -> argparse.ArgumentParser:
         help="also a table of ρ(L): a row a pair and time of every chain",
     )
     process.add_argument(
+        "--panels",
+        type=Path,
+        metavar="OUT.png",
+        help="also pictures of the spacecraft: what was measured, regions, probabilities, quality",
+    )
+    process.add_argument(
         "--smooth", action="store_true", help="let the tracker look ahead; each object says so (`smoothed`)"
     )
     add_config(process)
@@ -170,6 +177,7 @@ def _replay(options: argparse.Namespace) -> int:
             to=options.to,
             speed=options.speed,
             lateness_s=120.0 if config is None else config.windows.lateness_s,
+            craft_lateness_s=60.0 if config is None else config.craft_windows.lateness_s,
             root="geospace/v1" if config is None else config.outputs.root,
             yes=options.yes,
             progress=sys.stderr.isatty(),
@@ -185,25 +193,40 @@ def _replay(options: argparse.Namespace) -> int:
 
 
 def _process(options: argparse.Namespace) -> int:
+    from monitor.jobs.panels import Panels
     from monitor.jobs.process import process_series, read_series
 
     config = configuration(options)
     # Read first: a wrong file name must not cost the output of an earlier run.
-    series = read_series(options.files, config)
+    series = read_series(options.files, config, craft=True)
+    panels = None
+    if options.panels is not None:
+        panels = Panels(options.panels, series, round(config.craft_windows.hop_s * SECOND_NS))
     with _output(options.output) as output, _table(options.profiles) as profiles:
         report = process_series(
             series,
             config,
             output,
             profiles=profiles,
+            panels=panels,
             smooth=options.smooth,
             progress=sys.stderr.isatty(),
         )
-    labels = ", ".join(f"{count} {label}" for label, count in sorted(report.labels.items())) or "none"
-    refused = "".join(f"; refused {count} samples: {reason}" for reason, count in report.refused.items())
-    events = f"; {report.events} event{'s' * (report.events != 1)}" if config.chain_list else ""
-    print(f"{report.samples} samples; labels: {labels}{events}{refused}", file=sys.stderr)
+    said = [f"{report.samples} samples"]
+    if config.pair_list or not config.craft:
+        said.append(f"labels: {_counted(report.labels)}")
+    if config.craft:
+        said.append(f"regions: {_counted(report.regions)}")
+    if config.chain_list or config.craft:
+        said.append(f"{report.events} event{'s' * (report.events != 1)}")
+    said += [f"refused {count} samples: {reason}" for reason, count in report.refused.items()]
+    said += [f"drew {path}" for path in report.pictures]
+    print("; ".join(said), file=sys.stderr)
     return EXIT_DONE
+
+
+def _counted(labels: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {label}" for label, count in sorted(labels.items())) or "none"
 
 
 def _check_config(options: argparse.Namespace) -> int:

@@ -17,6 +17,7 @@ from monitor.jobs.panels_drawing import Span, panel_figure
 from monitor.types import SECOND_NS, Domain, Json, Product, iso_time
 
 _DAY_NS = 86_400 * SECOND_NS
+_DRAWN = ("time", "window_s", "label", "probability", "quality")
 _WITHDRAWN = "withdrawn"
 
 
@@ -36,56 +37,60 @@ class Panels:
     ----------
     path : Path
         `OUT.png`; of several spacecraft `OUT_MMS1.png`, of several days `OUT_2019-11-09.png`.
+    series : sequence of SourceSeries
+        What was measured; series of the ground are passed over.
     hop_ns : int
         From one label to the next.
 
     Raises
     ------
     MonitorError
-        Where matplotlib is not installed, or no picture can be written there.
+        Where matplotlib is not installed, no picture can be written there, or there is no spacecraft to draw: all
+        that can be known before the work is done.
     """
 
-    def __init__(self, path: Path, hop_ns: int) -> None:
+    def __init__(self, path: Path, series: Sequence[SourceSeries], hop_ns: int) -> None:
         if path.suffix.lower() != ".png":
             raise MonitorError(f"{path}: the panels are a PNG file; name it OUT.png")
         if not path.absolute().parent.is_dir():
             raise MonitorError(f"{path}: there is no folder {path.parent}; name another file")
-        panels(1, 1, (1.0, 1.0))  # a missing library shall be known before the work is done, not after it
+        panels(1, 1, (1.0, 1.0))  # imports the library
         self._path, self._hop_ns = path, hop_ns
-        self._regions: dict[tuple[str, int], Product] = {}
+        self._series = [one for one in series if one.domain is Domain.CRAFT and one.count]
+        if not self._series:
+            raise MonitorError(
+                f"{path}: the files hold no sample of a configured spacecraft to draw; name one with --craft ID"
+            )
+        self._regions: dict[tuple[str, int], Mapping[str, Json]] = {}
         self._events: dict[str, Mapping[str, Json]] = {}
 
     def take(self, products: Iterable[Product]) -> None:
         """Note regions and events, in the order in which they are made; other kinds are passed over."""
         for product in products:
             if product.kind == "region":
-                self._regions[product.subject, product.time_ns] = product
+                # Of every step of a day, only what is drawn is kept.
+                self._regions[product.subject, product.time_ns] = {key: product.body[key] for key in _DRAWN}
             elif product.kind == "event":
                 about = product.body["properties"]
                 self._events[about["data_id"]] = about
 
-    def write(self, series: Sequence[SourceSeries]) -> list[Path]:
-        """Draw all spacecraft of `series`; return the files in the order of their names.
+    def write(self) -> list[Path]:
+        """Draw all spacecraft; return the files, by spacecraft and day.
 
         Raises
         ------
         MonitorError
-            Where no spacecraft is among them, or a file cannot be written.
+            Where a file cannot be written.
         """
-        pictures = _pictures(series)
-        if not pictures:
-            raise MonitorError(
-                "panels: the files hold no sample of a configured spacecraft; name one with --craft ID"
-            )
-        return [self._draw(picture, series) for picture in pictures]
+        return [self._draw(picture) for picture in _pictures(self._series)]
 
-    def _draw(self, picture: _Picture, series: Sequence[SourceSeries]) -> Path:
-        craft, span = picture.craft, picture.span
+    def _draw(self, picture: _Picture) -> Path:
+        craft = picture.craft
         figure = panel_figure(
             craft,
-            span,
-            [one for one in series if one.source == craft and one.domain is Domain.CRAFT],
-            [one.body for (name, _), one in sorted(self._regions.items()) if name == craft],
+            picture.span,
+            [one for one in self._series if one.source == craft],
+            [body for (name, _), body in sorted(self._regions.items()) if name == craft],
             [
                 about
                 for about in self._events.values()
@@ -106,9 +111,8 @@ def _pictures(series: Sequence[SourceSeries]) -> list[_Picture]:
     """The pictures that the series make: by spacecraft, and by day where they are of more than one."""
     spans: dict[str, Span] = {}
     for one in series:
-        if one.domain is Domain.CRAFT and one.count:
-            own = spans.get(one.source, Span(one.t0_ns, one.end_ns))
-            spans[one.source] = Span(min(own.begin_ns, one.t0_ns), max(own.end_ns, one.end_ns))
+        own = spans.get(one.source, Span(one.t0_ns, one.end_ns))
+        spans[one.source] = Span(min(own.begin_ns, one.t0_ns), max(own.end_ns, one.end_ns))
     pictures = []
     for craft, span in sorted(spans.items()):
         name = f"_{craft}" if len(spans) > 1 else ""
@@ -117,16 +121,9 @@ def _pictures(series: Sequence[SourceSeries]) -> list[_Picture]:
             continue
         for day in range(span.begin_ns // _DAY_NS, -(-span.end_ns // _DAY_NS)):
             part = Span(max(span.begin_ns, day * _DAY_NS), min(span.end_ns, (day + 1) * _DAY_NS))
-            if _holds_samples(series, craft, part):
+            if any(
+                one.source == craft and one.t0_ns < part.end_ns and part.begin_ns < one.end_ns
+                for one in series
+            ):
                 pictures.append(_Picture(craft, part, f"{name}_{iso_time(day * _DAY_NS)[:10]}"))
     return pictures
-
-
-def _holds_samples(series: Sequence[SourceSeries], craft: str, span: Span) -> bool:
-    return any(
-        one.source == craft
-        and one.domain is Domain.CRAFT
-        and one.t0_ns < span.end_ns
-        and span.begin_ns < one.end_ns
-        for one in series
-    )

@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import IO
 
 from tqdm import tqdm
@@ -15,13 +16,14 @@ from monitor.config import Config
 from monitor.errors import DecodeError, MonitorError
 from monitor.io.files import open_archives
 from monitor.io.files_series import SourceSeries, interleave
+from monitor.jobs.panels import Panels
 from monitor.jobs.profiles import Profiles
 from monitor.pipeline import Pipeline
-from monitor.types import SECOND_NS, Product, SampleBlock
+from monitor.types import SECOND_NS, Domain, Product, SampleBlock
 
 logger = logging.getLogger(__name__)
 
-_KINDS = frozenset({"flr", "spectrum", "profile", "plasmapause", "event"})
+_KINDS = frozenset({"flr", "spectrum", "profile", "plasmapause", "region", "event"})
 
 
 @dataclass(slots=True)
@@ -36,47 +38,76 @@ class ProcessReport:
         Written, by kind.
     labels : Counter
         `flr` objects, by label.
+    regions : Counter
+        Windows of spacecraft, by the label of the newest revision; `none` where there is none.
     events : int
         That began.
     refused : Counter
         Samples, by reason.
+    pictures : list of Path
+        Panels that were drawn.
     """
 
     samples: int = 0
     objects: Counter[str] = field(default_factory=Counter)
     labels: Counter[str] = field(default_factory=Counter)
+    regions: Counter[str] = field(default_factory=Counter)
     events: int = 0
     refused: Counter[str] = field(default_factory=Counter)
+    pictures: list[Path] = field(default_factory=list)
 
 
 def process(
     specs: Sequence[str], config: Config, output: IO[bytes], *, progress: bool = False
 ) -> ProcessReport:
     """Read archive files and run them through the pipeline: `read_series`, then `process_series`."""
-    return process_series(read_series(specs, config), config, output, progress=progress)
+    return process_series(read_series(specs, config, craft=True), config, output, progress=progress)
 
 
-def read_series(specs: Sequence[str], config: Config) -> list[SourceSeries]:
+def read_series(specs: Sequence[str], config: Config, *, craft: bool = False) -> list[SourceSeries]:
     """Read the files given as `FILE` or `CODE=FILE`; return the series of the stations that some pair uses.
+
+    With `craft` also those of the configured spacecraft.
 
     Raises
     ------
     ArchiveError
         A file is missing or unreadable.
     MonitorError
-        No file holds a station of a configured pair.
+        No file holds a station of a configured pair, nor a spacecraft where these are asked for.
     """
     series = open_archives(specs, config.craft)
-    wanted = {code for pair in config.pair_list for code in pair.stations}
-    found = {one.source for one in series}
+    wanted = {(Domain.GROUND, code) for pair in config.pair_list for code in pair.stations}
+    if craft:
+        wanted |= {(Domain.CRAFT, code) for code in config.craft}
+    found = {(one.domain, one.source) for one in series}
     if not wanted & found:
-        raise MonitorError(
-            f"no station of the pairs is in these files: they hold {', '.join(sorted(found))}, "
-            f"the pairs need {', '.join(sorted(wanted))}; name a file's station with CODE=FILE"
+        raise MonitorError(_nothing_wanted(wanted, found))
+    for domain, code in sorted(found - wanted):
+        why = "is not a configured spacecraft" if domain is Domain.CRAFT else "belongs to no pair"
+        logger.info("%s %s and is left out", code, why)
+    return [one for one in series if (one.domain, one.source) in wanted]
+
+
+def _nothing_wanted(wanted: set[tuple[Domain, str]], found: set[tuple[Domain, str]]) -> str:
+    """Why these files are of no use, and what to do."""
+    stations, craft = (
+        ", ".join(sorted(code for domain, code in wanted if domain is side))
+        for side in (Domain.GROUND, Domain.CRAFT)
+    )
+    held = ", ".join(sorted(code for _, code in found))
+    if not craft:
+        return (
+            f"no station of the pairs is in these files: they hold {held}, the pairs need {stations or 'nothing'}; "
+            "name a file's station with CODE=FILE"
         )
-    for code in sorted(found - wanted):
-        logger.info("%s belongs to no pair and is left out", code)
-    return [one for one in series if one.source in wanted]
+    needed = (
+        f"the pairs need {stations}, and spacecraft are {craft}" if stations else f"spacecraft are {craft}"
+    )
+    return (
+        f"neither a station of the pairs nor a spacecraft is in these files: they hold {held}, {needed}; "
+        "name what a file is of with CODE=FILE"
+    )
 
 
 def process_series(
@@ -85,6 +116,7 @@ def process_series(
     output: IO[bytes],
     *,
     profiles: IO[str] | None = None,
+    panels: Panels | None = None,
     smooth: bool = False,
     progress: bool = False,
 ) -> ProcessReport:
@@ -100,18 +132,23 @@ def process_series(
         One JSON object a line.
     profiles : text file, optional
         The newest revision of every profile as CSV; opened with `newline=""`.
+    panels : Panels, optional
+        Takes what is said of the spacecraft, and draws it at the end.
     smooth : bool
         Let the tracker look ahead; each `flr` object says so (`smoothed`), and they come at the end.
     progress : bool
         Whether to draw a progress bar.
     """
     pipeline, report = Pipeline(config, smooth=smooth), ProcessReport()
-    piece_ns = round(config.windows.lateness_s * SECOND_NS / 2) or SECOND_NS
-    total, rows = sum(one.count for one in used), Profiles()
+    piece_ns = _piece_ns(used, config)
+    total, rows, labels = sum(one.count for one in used), Profiles(), _RegionLabels()
 
     def write(products: Sequence[Product]) -> None:
         _write(products, output, report)
         rows.take(products)
+        labels.take(products)
+        if panels is not None:
+            panels.take(products)
 
     with tqdm(total=total, unit=" samples", unit_scale=True, disable=not progress) as bar:
         together: list[SampleBlock] = []
@@ -126,9 +163,36 @@ def process_series(
             together.append(block)
         write(pipeline.feed(together))
         write(pipeline.flush())
+    report.regions = labels.counted()
     if profiles is not None:
         rows.write(profiles)
+    if panels is not None:
+        report.pictures = panels.write()
     return report
+
+
+def _piece_ns(used: Sequence[SourceSeries], config: Config) -> int:
+    """Half of what the windows wait for, so that no source runs ahead of another by more than they do."""
+    lateness_s = [
+        config.craft_windows.lateness_s if domain is Domain.CRAFT else config.windows.lateness_s
+        for domain in {one.domain for one in used}
+    ]
+    return round(min(lateness_s, default=0.0) * SECOND_NS / 2) or SECOND_NS
+
+
+class _RegionLabels:
+    """The newest label of every window of a spacecraft."""
+
+    def __init__(self) -> None:
+        self._label: dict[tuple[str, int], str] = {}
+
+    def take(self, products: Sequence[Product]) -> None:
+        for product in products:
+            if product.kind == "region":
+                self._label[product.subject, product.time_ns] = product.body["label"] or "none"
+
+    def counted(self) -> Counter[str]:
+        return Counter(self._label.values())
 
 
 def _admitted(pipeline: Pipeline, block: SampleBlock, report: ProcessReport) -> bool:

@@ -72,6 +72,7 @@ async def replay(
     to: str,
     speed: float | None,
     lateness_s: float = 120.0,
+    craft_lateness_s: float = 60.0,
     root: str = "geospace/v1",
     yes: bool = False,
     progress: bool = False,
@@ -91,8 +92,9 @@ async def replay(
         `mqtt://HOST[:PORT]` or `mqtts://…`, without credentials.
     speed : float or None
         Times real time; None is as fast as the broker takes it.
-    lateness_s : float
-        What the windows wait for late data; a piece lasts half of it, and ten minutes at most.
+    lateness_s, craft_lateness_s : float
+        What the windows of stations and of spacecraft wait for late data; a piece lasts half of it, of the shorter
+        where there are both, and ten minutes at most.
     root : str
         Topics are `<root>/in/mag/<STATION>` and `<root>/in/craft/<ID>`.
     yes : bool
@@ -123,8 +125,10 @@ async def replay(
         )
     if speed is not None and not 0.0 < speed < math.inf:
         raise MonitorError(f"speed is {speed:g}; give a number above 0, or max")
-    if not 0.0 < lateness_s < math.inf:
-        raise MonitorError(f"lateness is {lateness_s:g} s; it must be above 0")
+    lateness = {Domain.GROUND: lateness_s, Domain.CRAFT: craft_lateness_s}
+    for given_s in lateness.values():
+        if not 0.0 < given_s < math.inf:
+            raise MonitorError(f"lateness is {given_s:g} s; it must be above 0")
     password = _read_password(password_file)
     archives = await asyncio.to_thread(open_archives, specs, craft)
     wanted = [one for one in archives if sources is None or one.source in sources]
@@ -134,7 +138,8 @@ async def replay(
     series = [carried for one in wanted if (carried := _native_part(one)) is not None]
     if not series:
         raise ArchiveError(", ".join(map(str, specs)), "holds nothing that a native message carries")
-    piece_ns = max(1, int(min(lateness_s / 2, LONGEST_PIECE_S) * SECOND_NS))
+    shortest_s = min(lateness[one.domain] for one in series)
+    piece_ns = max(1, int(min(shortest_s / 2, LONGEST_PIECE_S) * SECOND_NS))
     client = _client(broker, username, password, ca_file)
     loop = asyncio.get_running_loop()
     started_s = loop.time()
