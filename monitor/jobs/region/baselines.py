@@ -1,12 +1,10 @@
 """What the network has to beat: a logistic regression on summaries of windows, and a rule of thresholds.
 
-The network that sees single cells (the paper's MLP) is a torch module and lives in `network`; here is what it takes to
-judge windows by it.
+The third rival, the paper's network of single cells, is learnt as the network is (`network.CellNetwork`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -141,18 +139,3 @@ class Thresholds:
         said: FloatArray = np.eye(len(REGIONS))[called]
         said[np.isnan(b + n + t)] = 1.0 / len(REGIONS)
         return said
-
-
-def by_cells(cells: Callable[[Float32Array], FloatArray], examples: RegionExamples) -> FloatArray:
-    """Probabilities of windows by something that knows single cells: the mean over the cells of a window.
-
-    Parameters
-    ----------
-    cells : callable
-        From cells, shape (m, 12), to probabilities, shape (m, 10).
-    examples : RegionExamples
-    """
-    window = window_of(examples).astype(np.float32)
-    said = cells(window.reshape(-1, len(VARIABLES)))
-    mean: FloatArray = said.reshape(len(examples), -1, len(REGIONS)).mean(axis=1)
-    return mean

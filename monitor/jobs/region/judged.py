@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from monitor.science.region import window_part
 from monitor.types import REGIONS, VARIABLES, BoolArray, FloatArray, IntArray, RegionExamples
+
+if TYPE_CHECKING:
+    from monitor.models.region import RegionModel
 
 FIELD: Final = ("Bx", "By", "Bz", "B")
 FLOW: Final = ("Vx", "Vy", "Vz", "V")
@@ -64,13 +67,38 @@ class Judged:
     @property
     def called(self) -> IntArray:
         """The most probable class of each window."""
-        return self.probability.argmax(axis=1).astype(np.int64)
+        called: IntArray = self.probability.argmax(axis=1).astype(np.int64)
+        return called
 
     def at(self, index: IntArray | BoolArray) -> Judged:
         """Those of an index or a mask."""
         return Judged(
             self.probability[index], self.novel[index], self.label[index], self.run[index], self.mixed[index]
         )
+
+
+def judge(model: RegionModel, examples: RegionExamples, form: str) -> Judged:
+    """What a network says, window by window.
+
+    Parameters
+    ----------
+    model : RegionModel
+    examples : RegionExamples
+        For the context form, windows whose context is real.
+    form : str
+        `isolated` or `context`.
+    """
+    if form == ISOLATED:
+        said = model.windows(window_of(examples))
+    else:
+        said = model.stretches(examples.values.astype(np.float64))
+    return Judged(
+        said.probability[:, 0].astype(np.float64),
+        said.novel[:, 0],
+        examples.label,
+        examples.run,
+        examples.mixed,
+    )
 
 
 def judged_by(predict: Predict, examples: RegionExamples) -> Judged:
@@ -86,8 +114,7 @@ def window_of(examples: RegionExamples) -> FloatArray:
 
 def there(examples: RegionExamples) -> BoolArray:
     """Which variables each window has, shape (n, 12)."""
-    found: BoolArray = np.isfinite(window_part(examples.values)).any(axis=1)
-    return found
+    return np.logical_or.reduce(np.isfinite(window_part(examples.values)), axis=1)
 
 
 def pattern_of(known: BoolArray) -> list[str]:

@@ -26,6 +26,7 @@ from monitor.types import (
     SUPPORT_CELLS,
     VARIABLES,
     WINDOW_CELLS,
+    BoolArray,
     FloatArray,
     IntArray,
     Region,
@@ -82,13 +83,12 @@ def region_windows(folder: Path) -> tuple[RegionExamples, RegionExamples]:
     return alone, _examples(whole, label[inner], alone.run[inner], context=True)
 
 
-def _follows(x: FloatArray, run: FloatArray) -> IntArray:
+def _follows(x: FloatArray, run: FloatArray) -> BoolArray:
     """Whether each window but the first goes on where the one before it ends, by the pace of its x."""
     pace = np.median(np.diff(x, axis=1), axis=1)
     between = x[1:, 0] - x[:-1, -1]
     even = np.abs(between - pace[:-1]) <= _EVEN * np.abs(pace[:-1])
-    follows: IntArray = (run[1:] == run[:-1]) & even
-    return follows
+    return np.logical_and(run[1:] == run[:-1], even)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +164,7 @@ def solar_wind_windows(folder: Path, *, hours: float = 15.0, kilokelvin: bool = 
     """MMS in the solar wind of 2024-05-10 from 00 UT: one-minute values, interpolated, as windows side by side.
 
     The file names no unit of T. In eV it starts at 97, as the ion instrument of MMS, which sees a cold beam too wide,
-    may have it; in 1000 K it would be 8 eV, less than that instrument has ever shown in a wind of 317 km/s.
+    has it upstream of shocks (18 to 120 eV in `SHOCKS`); in 1000 K it would be 8 eV, below all of these.
 
     Parameters
     ----------
