@@ -176,7 +176,8 @@ class _Strip:
 
 
 def _centre_ns(body: Mapping[str, Json]) -> int:
-    return _time_ns(body["time"]) - round(body["window_s"] * SECOND_NS / 2)
+    half_ns = round(float(body["window_s"]) * SECOND_NS / 2)
+    return _time_ns(body["time"]) - half_ns
 
 
 def _draw_quantity(axis: Any, quantity: _Quantity, series: Sequence[SourceSeries], span: Span) -> None:
@@ -307,9 +308,9 @@ def _mark_events(axes: Sequence[Any], events: Sequence[Mapping[str, Json]], span
 def _time_axis(axis: Any, span: Span) -> None:
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
-    locator = AutoDateLocator(maxticks=12)
+    locator = AutoDateLocator(maxticks=12)  # type: ignore[no-untyped-call]
     axis.xaxis.set_major_locator(locator)
-    axis.xaxis.set_major_formatter(ConciseDateFormatter(locator, show_offset=False))
+    axis.xaxis.set_major_formatter(ConciseDateFormatter(locator, show_offset=False))  # type: ignore[no-untyped-call]
     axis.set_xlim(*_days(np.array([span.begin_ns, span.end_ns])))
     axis.set_xlabel("UT")
 

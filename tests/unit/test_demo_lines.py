@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from monitor.demo import event_line, label_line, plasmapause_line
+from monitor.demo.lines import event_line, label_line, plasmapause_line
 from monitor.types import Json
 
 TIME = "2017-09-07T12:00:00Z"

@@ -16,9 +16,11 @@ from typing import Any
 
 import pytest
 
-from monitor import cli, demo
+from monitor import cli
 from monitor.config import load_config, parse_config
 from monitor.decoders import DECODERS
+from monitor.demo.chain import PAIRS, STATIONS
+from monitor.demo.lines import HEAD
 from monitor.io.broker import LocalBroker, find_mosquitto
 from monitor.io.metrics import Metrics
 from monitor.stations import load_station_table
@@ -192,16 +194,16 @@ class TestBlocks:
                 block for block in blocks(page) if block.language == "text" and "chain " in block.text
             ]
             lines = shown.text.splitlines()
-            assert demo._HEAD in lines
-            assert f"chain   {' '.join(demo._STATIONS)}, simulated" in shown.text
+            assert HEAD in lines
+            assert f"chain   {' '.join(STATIONS)}, simulated" in shown.text
             table = load_station_table()
-            for line in lines[lines.index(demo._HEAD) + 1 :]:
+            for line in lines[lines.index(HEAD) + 1 :]:
                 time, pair, l_shell, label = line.split()[:4]
                 assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:[03]0:00Z", time)
                 if pair == "emma" or label == "event":
                     assert label in ("L_pp", "event")
                     continue
-                assert pair in demo._PAIRS
+                assert pair in PAIRS
                 mean = sum(table[code].l_shell or 0.0 for code in pair.split("-")) / 2
                 assert float(l_shell) == pytest.approx(mean, abs=0.006)
 
