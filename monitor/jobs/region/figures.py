@@ -154,7 +154,8 @@ def hour_figure(hour: Hour) -> Figure:
         frame="gse",
     )
     figure = panel_figure("C1", span, [measured], hour_bodies(hour), [], hop_ns=CELL_NS)
-    for axis in figure.axes[:4]:
+    axes: list[Any] = figure.axes[:4]
+    for axis in axes:
         axis.axvline(hour.change_ns / SECOND_NS / 86_400, **BOUND)
     return figure
 

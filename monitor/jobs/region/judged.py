@@ -114,7 +114,8 @@ def window_of(examples: RegionExamples) -> FloatArray:
 
 def there(examples: RegionExamples) -> BoolArray:
     """Which variables each window has, shape (n, 12)."""
-    return np.logical_or.reduce(np.isfinite(window_part(examples.values)), axis=1)
+    known: BoolArray = np.isfinite(window_of(examples)).any(axis=1)  # type: ignore[assignment]  # never a scalar
+    return known
 
 
 def pattern_of(known: BoolArray) -> list[str]:

@@ -88,7 +88,8 @@ def _follows(x: FloatArray, run: FloatArray) -> BoolArray:
     pace = np.median(np.diff(x, axis=1), axis=1)
     between = x[1:, 0] - x[:-1, -1]
     even = np.abs(between - pace[:-1]) <= _EVEN * np.abs(pace[:-1])
-    return np.logical_and(run[1:] == run[:-1], even)
+    follows: BoolArray = (run[1:] == run[:-1]) & even
+    return follows
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +151,8 @@ def _drawn(row: dict[str, str], number: str, rng: np.random.Generator) -> FloatA
     def series(name: str) -> FloatArray:
         noise = coloured(rng, SUPPORT_CELLS, _SLOPE)
         noise = (noise - noise.mean()) / noise.std()
-        return float(row[f"{name}{number}_avg"]) + float(row[f"{name}{number}_err"]) * noise
+        drawn: FloatArray = float(row[f"{name}{number}_avg"]) + float(row[f"{name}{number}_err"]) * noise
+        return drawn
 
     field = np.stack([series(f"B{axis}") for axis in "xyz"], axis=1)
     flow = np.stack([series(f"Ui{axis}") for axis in "xyz"], axis=1)

@@ -21,7 +21,7 @@ PAPER_F1: Final = dict(
 
 def class_table(measures: RegionMeasures) -> str:
     """The paper's Table 3, with intervals and its own F1 in the last column."""
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (
             one.region,
             _with(one.precision),
@@ -36,9 +36,7 @@ def class_table(measures: RegionMeasures) -> str:
         _average("macro average", measures.macro, "0.89"),
         _average("micro average", measures.micro, "0.89"),
     ]
-    rows.append(
-        ("accuracy", "", _with(measures.accuracy), "", "", "0.89 (accuracy)"),
-    )
+    rows.append(("accuracy", "", _with(measures.accuracy), "", "", "0.89 (accuracy)"))
     return _table(("", "precision", "recall", "F1", "AUC", "paper's F1, on other data"), rows)
 
 
