@@ -88,7 +88,7 @@ class MagnetopauseRanges:
     layer_waves: Range = Range(0.02, 0.3, log=True)
     layer_heating: Range = Range(1.0, 1.5)
     boundary_steps: Range = Range(5.0, 140.0, log=True)
-    transition: Range = Range(0.15, 0.85)
+    transition: Range = Range(0.1, 0.8)
     wander: Range = Range(0.02, 0.12, log=True)
     plateau_steps: Range = Range(8.0, 80.0, log=True)
     wave_probability: float = 0.35
@@ -106,7 +106,7 @@ _SPHERE_FIELD_nT: Final = Range(12.0, 150.0)
 _NORMAL_SHARE: Final = Range(-0.2, 0.2)
 _LOW_SHEAR_DEG: Final = Range(20.0, 75.0)
 _FLOW_THROUGH_KMS: Final = 20.0
-_PLASMA_SHARE: Final = (0.03, 0.8)
+_PLASMA_SHARE: Final = 0.8
 _INSIDE: Final = (0.05, 0.95)
 
 
@@ -132,17 +132,16 @@ def balanced(rng: np.random.Generator, sheath: State, sphere: State) -> tuple[St
         B_nT=outside,
         V_kms=tangential(sheath.V_kms, normal, keep=True) + rng.normal(0.0, _FLOW_THROUGH_KMS) * normal,
     )
-    limits = [float(magnetic_pressure_nPa(edge)) for edge in (_SPHERE_FIELD_nT.low, _SPHERE_FIELD_nT.high)]
-    pressure = total_pressure_nPa(sheath) * imbalance
-    fitted = min(max(pressure, limits[0] / (1.0 - _PLASMA_SHARE[0])), limits[1] / (1.0 - _PLASMA_SHARE[1]))
-    if fitted != pressure:
-        factor = fitted / pressure
-        sheath = replace(sheath, B_nT=sheath.B_nT * math.sqrt(factor), N_cm3=sheath.N_cm3 * factor)
+    weakest, strongest = (
+        float(magnetic_pressure_nPa(edge)) for edge in (_SPHERE_FIELD_nT.low, _SPHERE_FIELD_nT.high)
+    )
     thermal = float(plasma_pressure_nPa(sphere.N_cm3, sphere.T_eV))
-    # The plasma's share of the pressure is bounded by the field that may be there, too.
-    least = max(_PLASMA_SHARE[0] * fitted, fitted - limits[1])
-    most = min(_PLASMA_SHARE[1] * fitted, fitted - limits[0])
-    scale = min(max(thermal, least), max(most, least)) / thermal
+    pressure = total_pressure_nPa(sheath) * imbalance
+    fitted = min(max(pressure, 1.2 * weakest), strongest + thermal)
+    sheath = replace(
+        sheath, B_nT=sheath.B_nT * math.sqrt(fitted / pressure), N_cm3=sheath.N_cm3 * fitted / pressure
+    )
+    scale = min(thermal, fitted - weakest, _PLASMA_SHARE * fitted) / thermal
     parted = scale ** rng.uniform(0.3, 0.9)
     magnitude = float(field_of_pressure_nT(fitted - scale * thermal))
     common = _NORMAL_SHARE.draw(rng) * min(magnitude, float(np.linalg.norm(sheath.B_nT)))

@@ -72,7 +72,7 @@ class MagnetosphereRanges:
     warm_temperature_eV: Range = Range(80.0, 1500.0, log=True)
     anisotropy: Range = Range(0.85, 2.0, log=True)
     speed_kms: Range = Range(2.0, 80.0, log=True)
-    compressive: Range = Range(0.0015, 0.04, log=True)
+    compressive: Range = Range(0.0012, 0.03, log=True)
     transverse: Range = Range(0.002, 0.05, log=True)
     density: Range = Range(0.008, 0.12, log=True)
     temperature: Range = Range(0.008, 0.08, log=True)
@@ -80,10 +80,10 @@ class MagnetosphereRanges:
     slope: Range = Range(-3.1, -2.0)
     ulf_probability: float = 0.35
     ulf_period_s: Range = Range(45.0, 600.0, log=True)
-    ulf_amplitude: Range = Range(0.005, 0.1, log=True)
+    ulf_amplitude: Range = Range(0.003, 0.08, log=True)
     ulf_speed_kms: Range = Range(5.0, 60.0, log=True)
-    breathing_probability: float = 0.25
-    breathing_kms: Range = Range(10.0, 100.0, log=True)
+    breathing_probability: float = 0.2
+    breathing_kms: Range = Range(10.0, 80.0, log=True)
 
 
 def magnetosphere_state(rng: np.random.Generator, ranges: MagnetosphereRanges) -> State:
