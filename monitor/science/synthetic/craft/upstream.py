@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from monitor.science.synthetic.craft.disturbance import (
+    UNIT_ALFVEN_KMS,
     Disturbance,
     at_share,
     bump,
@@ -30,6 +31,7 @@ from monitor.types import FloatArray
 
 _SECTOR_KMS = 430.0
 _COUPLED_KMS = 420.0
+_LEAST_MACH = 1.8
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +46,9 @@ class UpstreamRanges:
         Density at 420 km/s, and the exponent of its fall with speed: 2 for a constant momentum flux. Widened.
     temperature_factor, excess_eV, anisotropy : Range
         Factor on the temperature that belongs to the speed, (0.031 V − 5.1)² · 10³ K (Lopez 1987,
-        doi:10.1029/JA092iA10p11189); what electrostatic analysers add to it, whose bins are wider than the beam
-        (Roberts et al. 2021, doi:10.1029/2021JA029784; chosen); T∥ over T⊥.
+        doi:10.1029/JA092iA10p11189); what electrostatic analysers add to it at 420 km/s and in proportion to the
+        energy, as their bins are wider than the beam (Roberts et al. 2021, doi:10.1029/2021JA029784; chosen);
+        T∥ over T⊥.
     scatter, deflection_deg, aberration_kms : Range
         Scatter of the field about the Parker spiral (1: as good as any direction), of the flow about −x, and the
         flow along y that Earth's motion makes (0 where a provider took it out). Chosen.
@@ -90,7 +93,7 @@ class UpstreamRanges:
     density_cm3: Range = Range(1.0, 35.0, log=True)
     density_exponent: Range = Range(0.8, 2.2)
     temperature_factor: Range = Range(0.25, 4.0, log=True)
-    excess_eV: Range = Range(2.5, 200.0, log=True)
+    excess_eV: Range = Range(2.5, 150.0, log=True)
     anisotropy: Range = Range(0.5, 2.0, log=True)
     scatter: Range = Range(0.2, 1.5)
     deflection_deg: Range = Range(0.5, 4.0)
@@ -150,7 +153,11 @@ def solar_wind_state(rng: np.random.Generator, ranges: UpstreamRanges) -> State:
         density = ranges.ejecta_density_cm3.draw(rng)
     elif kind < ranges.ejecta_probability + ranges.tenuous_probability:
         density = ranges.tenuous_density_cm3.draw(rng)
-    temperature = _thermal_eV(speed) * peaked(rng, ranges.temperature_factor) + peaked(rng, ranges.excess_eV)
+    # Wind that Alfvén waves outrun is too rare to be made: it would have no shock.
+    slack = max(_LEAST_MACH * UNIT_ALFVEN_KMS * strength / (math.sqrt(density) * speed), 1.0)
+    strength, density = strength / math.sqrt(slack), density * slack
+    excess = peaked(rng, ranges.excess_eV) * (speed / _COUPLED_KMS) ** 2
+    temperature = _thermal_eV(speed) * peaked(rng, ranges.temperature_factor) + excess
     ratio = peaked(rng, ranges.anisotropy)
     perpendicular_eV = 3.0 * temperature / (ratio + 2.0)
     flow = turned(np.array([-speed, 0.0, 0.0]), rng, ranges.deflection_deg.draw(rng))
