@@ -1,7 +1,8 @@
-"""Archive files, told apart by their content: CSV and IAGA-2002, plain or gzip.
+"""Archive files, told apart by their content: CSV and IAGA-2002, plain or gzip, and CDF of spacecraft.
 
-A file is named by its path, or `CODE=FILE` where the station or spacecraft shall be CODE. All that can be wrong with
-a file is an `ArchiveError` of one line.
+A file is named by its path, or `CODE=FILE` where the station or spacecraft shall be CODE. `ID.B=FILE` is a CSV without
+a header whose columns are the time and the quantity B of a spacecraft: `B` and `V` stand for three components, all
+else for the native quantity of that name. All that can be wrong with a file is an `ArchiveError` of one line.
 """
 
 from __future__ import annotations
@@ -15,7 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from monitor.decoders.native import CRAFT_LIMITS
 from monitor.errors import ArchiveError
+from monitor.io.files_cdf import read_cdf
+from monitor.io.files_craft import join_craft
 from monitor.io.files_csv import read_csv
 from monitor.io.files_iaga2002 import is_iaga2002, read_iaga2002
 from monitor.io.files_series import SourceSeries, interleave
@@ -30,7 +34,9 @@ MAXIMUM_BYTES: Final = 1 << 30
 _GZIP = b"\x1f\x8b"
 _CDF: Final = (b"\xcd\xf3\x00\x01", b"\xcd\xf2\x60\x02", b"\x00\x00\xff\xff")
 _ZIP = b"PK\x03\x04"
-_NAMED = re.compile(r"([A-Za-z0-9_]{2,16})=(.+)", re.DOTALL)
+_NAMED = re.compile(r"([A-Za-z0-9_]{2,16})(?:\.([A-Za-z]{1,5}))?=(.+)", re.DOTALL)
+_STATION_WORDS: Final = "station code (2 to 8 letters or digits)"
+_VECTORS: Final = ("B", "V")
 _STATION = re.compile(r"[A-Z0-9]{2,8}")
 
 
@@ -63,17 +69,23 @@ def read_archive(spec: str | Path, craft: Collection[str] = ()) -> Archive:
     Raises ArchiveError for a file that is missing, unreadable, or not what it says.
     """
     known_craft = frozenset(one.upper() for one in craft)
-    path, code = _split(spec, known_craft)
+    path, code, columns = _split(spec, known_craft)
+    if not columns and _is_cdf(path):
+        series, notes = read_cdf(path, code)
+        return Archive(str(path), tuple(series), tuple(notes))
     text = _read_text(path)
     if is_iaga2002(text):
         series, notes = read_iaga2002(text, str(path), code)
     else:
-        series, notes = read_csv(text, str(path), code, known_craft)
+        series, notes = read_csv(text, str(path), code, known_craft, columns)
     return Archive(str(path), tuple(series), tuple(notes))
 
 
 def open_archives(specs: Sequence[str | Path], craft: Collection[str] = ()) -> list[SourceSeries]:
-    """Read files as `read_archive` does, log their notes, and return all their series."""
+    """Read files as `read_archive` does, log their notes, and return all their series.
+
+    Those of one spacecraft on the grid of 4.5 s are joined, so that field and moments come together.
+    """
     series: list[SourceSeries] = []
     for spec in specs:
         archive = read_archive(spec, craft)
@@ -82,7 +94,7 @@ def open_archives(specs: Sequence[str | Path], craft: Collection[str] = ()) -> l
         for one in archive.series:
             _warn_of_overlap(one, series)
         series += archive.series
-    return series
+    return join_craft(series)
 
 
 def _warn_of_overlap(new: SourceSeries, series: Sequence[SourceSeries]) -> None:
@@ -98,19 +110,40 @@ def _warn_of_overlap(new: SourceSeries, series: Sequence[SourceSeries]) -> None:
             return
 
 
-def _split(spec: str | Path, craft: Collection[str]) -> tuple[Path, str | None]:
-    """Path and code of FILE or CODE=FILE; a file that is there under the whole name has no code."""
+def _split(spec: str | Path, craft: Collection[str]) -> tuple[Path, str | None, tuple[str, ...]]:
+    """Path, code and columns of FILE, CODE=FILE or ID.QUANTITY=FILE; a file of that whole name has no code."""
     if isinstance(spec, Path) or _exists(spec):
-        return Path(spec), None
+        return Path(spec), None, ()
     match = _NAMED.fullmatch(spec)
     if match is None:
-        return Path(spec), None
+        return Path(spec), None, ()
     code = match[1].upper()
-    if code not in craft and not _STATION.fullmatch(code):
-        raise ArchiveError(
-            spec, f"{match[1]} is no station code (2 to 8 letters or digits) and no known spacecraft"
+    if code not in craft and (match[2] or not _STATION.fullmatch(code)):
+        wanted = (
+            "known spacecraft; name it with --craft"
+            if match[2]
+            else f"{_STATION_WORDS} and no known spacecraft"
         )
-    return Path(match[2]), code
+        raise ArchiveError(spec, f"{match[1]} is no {wanted}")
+    return Path(match[3]), code, _columns(spec, match[2]) if match[2] else ()
+
+
+def _columns(spec: str, quantity: str) -> tuple[str, ...]:
+    """Header of a CSV that has none."""
+    if quantity.upper() in _VECTORS:
+        return ("time", *(f"{quantity.upper()}{axis}" for axis in "xyz"))
+    name = next((one for one in CRAFT_LIMITS if one.lower() == quantity.lower()), None)
+    if name is None:
+        raise ArchiveError(spec, f"{quantity} is none of {' '.join((*_VECTORS, *CRAFT_LIMITS))}")
+    return ("time", name)
+
+
+def _is_cdf(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(4) in _CDF
+    except (OSError, ValueError):  # what reads it as text says what is wrong
+        return False
 
 
 def _exists(name: str) -> bool:
@@ -146,7 +179,7 @@ def _as_text(content: bytes, name: str) -> str:
     if len(content) > MAXIMUM_BYTES:
         raise ArchiveError(name, f"holds more than {MAXIMUM_BYTES} bytes; split it, for example by days")
     if content.startswith(_CDF):
-        raise ArchiveError(name, "is a CDF file: CDF is not read yet; convert it to CSV")
+        raise ArchiveError(name, "is a CDF file where text is expected; unpack it, and write FILE or ID=FILE")
     if content.startswith(_ZIP):
         raise ArchiveError(name, "is a ZIP or NumPy file; convert it to CSV")
     if b"\0" in content:

@@ -2,7 +2,8 @@
 
 Columns are `STATION_COMPONENT` (`PEL_H`), a component alone (`H`, `x`, `Bx`; then the file is one station's), or the
 station's code before the component (`AIAX`) where the file's name or a second column has the same code. The unit is
-nT throughout, also of D (the variation towards magnetic east). A spacecraft's columns are those of the native message.
+nT throughout, also of D (the variation towards magnetic east). A spacecraft's columns are those of the native message;
+its times may be uneven, and are then brought to the grid of 4.5 s.
 Empty cells and the marks 99999 and 88888 are gaps; lines that begin with # before the header are comments.
 """
 
@@ -21,9 +22,10 @@ import numpy as np
 from monitor.decoders.base import GROUND_LIMITS, missing_to_nan, station_code
 from monitor.decoders.native import CRAFT_LIMITS, craft_fill_to_nan, derive_totals
 from monitor.errors import ArchiveError
+from monitor.io.files_craft import CraftSamples, in_order, is_even, to_grid
 from monitor.io.files_rows import check_values, parse_numbers, parse_times
 from monitor.io.files_series import Rows, SourceSeries, grid_of, series_on_grid
-from monitor.types import Domain, FloatArray
+from monitor.types import Domain, FloatArray, IntArray
 
 _GROUND_COLUMNS: Final[Mapping[str, str]] = {
     **{name: name for name in GROUND_LIMITS},
@@ -58,13 +60,15 @@ class _Subject:
 
 
 def read_csv(
-    text: str, path: str, code: str | None, craft: Collection[str]
+    text: str, path: str, code: str | None, craft: Collection[str], header: Sequence[str] = ()
 ) -> tuple[list[SourceSeries], list[str]]:
     """Read a CSV file; `code` is the source that the operator named, `craft` are the known spacecraft.
 
+    `header` names the columns of a file that has no header.
+
     Returns the series and the notes for the operator. Raises ArchiveError.
     """
-    table = _read_table(text, path)
+    table = _read_table(text, path, tuple(header))
     time_column = next((i for i, name in enumerate(table.header) if name.lower() == "time"), None)
     if time_column is None:
         found = ", ".join(table.header)[:120]
@@ -74,6 +78,10 @@ def read_csv(
     ignored = [name for column, name in enumerate(table.header) if column not in used]
     notes = [f"{path}: ignored the columns {', '.join(ignored)[:200]}"] if ignored else []
     times_ns = parse_times(table.columns[time_column], table.lines, path)
+    if subjects[0].domain is Domain.CRAFT:
+        kept, repeated = in_order(times_ns, path)
+        if not is_even(times_ns[kept]):
+            return _uneven(table, subjects[0], times_ns, kept), [*notes, *repeated]
     grid = grid_of(Rows(times_ns, np.array(table.lines, dtype=np.int64)), path)
     notes += grid.notes(path)
     series: list[SourceSeries] = []
@@ -85,9 +93,14 @@ def read_csv(
     return series, notes
 
 
-def _read_table(text: str, path: str) -> _Table:
+def _uneven(table: _Table, subject: _Subject, times_ns: IntArray, kept: IntArray) -> list[SourceSeries]:
+    """A spacecraft's samples, whose times are on no grid, on that of 4.5 s."""
+    components, values = _values(table, subject)
+    return to_grid(CraftSamples(times_ns[kept], components, values[:, kept]), subject.source, table.path)
+
+
+def _read_table(text: str, path: str, header: tuple[str, ...]) -> _Table:
     reader = csv.reader(text.splitlines())
-    header: tuple[str, ...] = ()
     rows: list[list[str]] = []
     lines: list[int] = []
     try:

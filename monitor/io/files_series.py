@@ -34,6 +34,8 @@ class SourceSeries:
         The file it comes from.
     angles : frozenset of str
         Components in degrees; of the others the unit is that of the native messages.
+    frame : str or None
+        Of a spacecraft's vectors, as in `SampleBlock`.
     """
 
     source: str
@@ -44,6 +46,7 @@ class SourceSeries:
     path: str
     domain: Domain = Domain.GROUND
     angles: frozenset[str] = field(default=_NO_COMPONENTS)
+    frame: str | None = None
 
     @property
     def count(self) -> int:
@@ -64,6 +67,7 @@ class SourceSeries:
             self.step_ns,
             self.values[:, start:stop],
             domain=self.domain,
+            frame=self.frame,
         )
 
 

@@ -190,13 +190,11 @@ def test_name_without_a_code_asks_for_one(tmp_path: Path) -> None:
     assert message == "its name does not begin with a station code; write CODE=FILE"
 
 
-@pytest.mark.parametrize("magic", [b"\xcd\xf3\x00\x01", b"\xcd\xf2\x60\x02"])
-def test_cdf_is_said_to_come_later(tmp_path: Path, magic: bytes) -> None:
+@pytest.mark.parametrize("magic", [b"\xcd\xf2\x60\x02", b"\x00\x00\xff\xff"])
+def test_cdf_of_an_old_version_is_to_be_converted(tmp_path: Path, magic: bytes) -> None:
     path = tmp_path / "mms1.cdf"
     path.write_bytes(magic + bytes(100))
-    with pytest.raises(
-        ArchiveError, match=r"mms1.cdf: is a CDF file: CDF is not read yet; convert it to CSV"
-    ):
+    with pytest.raises(ArchiveError, match=r"mms1.cdf: is a CDF of a version before 3; convert it"):
         read_archive(path)
 
 
