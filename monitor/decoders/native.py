@@ -6,6 +6,7 @@ ignored.
 
 Magnetometers send any of X Y Z H D E F, all in nT: D is the variation towards magnetic east there, not the angle
 that the ImagMQTT format sends. Spacecraft send any of `CRAFT_LIMITS`; a total that is missing is derived from its parts.
+Of theirs, the fill values of the CDF files and the missing marks of text formats (`CRAFT_MARKS`) are gaps, as null is.
 A value of Kp is that of the interval that begins at its time and lasts a step: the interval in progress may have one.
 """
 
@@ -55,6 +56,11 @@ CRAFT_LIMITS: Final[Limits] = {
 CRAFT_FILL: Final = (0.999e30, 1e39)
 """Sizes of a fill value: from the −1e30 and −1e31 of the CDF files, also by way of float32, to what float32 can hold."""
 
+CRAFT_MARKS: Final = np.array(
+    [9999.0, 9999.9, 9999.99, 99999.0, 99999.9, 99999.99, 999999.0, 2147483647.0, 2147483648.0, 4294967295.0]
+)
+"""Sizes of the missing marks of text formats, and of the fill values of 32-bit integers."""
+
 INDEX_LIMITS: Final[Limits] = {"Kp": (0.0, 9.0)}
 
 INDEX_STEP_NS: Final = (60 * SECOND_NS, 10_800 * SECOND_NS)
@@ -67,6 +73,7 @@ DEFAULT_STEP_NS: Final = {
 }
 """The step of a single sample that names none."""
 
+_FLOAT32: Final = float(np.finfo(np.float32).eps)
 _LIMITS: Final = {Domain.GROUND: GROUND_LIMITS, Domain.CRAFT: CRAFT_LIMITS, Domain.INDEX: INDEX_LIMITS}
 _BRANCH: Final = {Domain.GROUND: "mag", Domain.CRAFT: "craft", Domain.INDEX: "index"}
 _DOMAIN: Final = {branch: domain for domain, branch in _BRANCH.items()}
@@ -212,9 +219,14 @@ def _columns(document: _Head, names: Mapping[str, object]) -> dict[str, list[flo
 
 
 def craft_fill_to_nan(values: FloatArray) -> FloatArray:
-    """A copy of spacecraft quantities in which the fill values of the CDF files are NaN."""
+    """A copy of spacecraft quantities in which fill values and missing marks are NaN (marks to float32's precision)."""
     size = np.abs(values)
-    return np.where((size >= CRAFT_FILL[0]) & (size <= CRAFT_FILL[1]), np.nan, values)
+    fill = (size >= CRAFT_FILL[0]) & (size <= CRAFT_FILL[1])
+    large = size >= CRAFT_MARKS[0] * (1.0 - _FLOAT32)
+    if large.any():
+        marks = np.abs(size[large][:, np.newaxis] - CRAFT_MARKS) <= _FLOAT32 * CRAFT_MARKS
+        fill[large] |= marks.any(axis=1)
+    return np.where(fill, np.nan, values)
 
 
 def derive_totals(components: tuple[str, ...], values: FloatArray) -> tuple[tuple[str, ...], FloatArray]:

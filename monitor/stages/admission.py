@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 
 from monitor.errors import DecodeError
+from monitor.stages.craft_admission import CraftAdmission
 from monitor.stages.indices import KP
 from monitor.stations import Station
 from monitor.types import SECOND_NS, Domain, Json, SampleBlock, iso_time
@@ -31,8 +32,8 @@ class _Manner:
 class Admission:
     """Refuses blocks of unknown sources, and blocks that contradict how their source has been sending.
 
-    A source may change its step, its sampling instants or its components once its earlier data lie further back
-    than `forget_ns` (they share no window with the new ones).
+    A station may change its step, its sampling instants or its components once its earlier data lie further back
+    than `forget_ns` (they share no window with the new ones). Of spacecraft, `CraftAdmission` decides.
 
     Parameters
     ----------
@@ -45,17 +46,14 @@ class Admission:
 
     def __init__(self, stations: Mapping[str, Station], craft: Collection[str], forget_ns: int) -> None:
         self._stations = stations
-        self._craft = frozenset(craft)
+        self._craft = CraftAdmission(craft, forget_ns)
         self._forget_ns = forget_ns
         self._manners: dict[str, _Manner] = {}
 
     def admit(self, block: SampleBlock) -> None:
         """Let a block in, or raise DecodeError with the reason."""
         if block.domain is Domain.CRAFT:
-            if block.source not in self._craft:
-                raise DecodeError(
-                    "unknown_craft", f"{block.source} is not listed under 'craft' in the configuration"
-                )
+            self._craft.admit(block)
             return
         if block.domain is Domain.INDEX:
             if block.source != KP:
@@ -105,7 +103,8 @@ class Admission:
 
     def snapshot(self) -> Json:
         """How every source has been sending, as JSON."""
-        return {"version": _VERSION, "manners": {source: asdict(m) for source, m in self._manners.items()}}
+        manners = {source: asdict(m) for source, m in self._manners.items()}
+        return {"version": _VERSION, "manners": manners, "craft": self._craft.snapshot()}
 
     def restore(self, state: Json) -> None:
         """Take up what `snapshot` gave; ValueError for another version."""
@@ -114,6 +113,8 @@ class Admission:
                 f"admission state has version {state.get('version')!r}, this program writes {_VERSION}"
             )
         self._manners = {source: _Manner(**manner) for source, manner in state["manners"].items()}
+        # States of before spacecraft were listened to have no word of them.
+        self._craft.restore(state.get("craft", {}))
 
 
 def _horizontal_form(block: SampleBlock, station: Station) -> str:

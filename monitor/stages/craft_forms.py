@@ -150,14 +150,12 @@ def _bridged(support: FloatArray, ratio: float, *, context: bool) -> _Form | Non
 
 def _empty(values: FloatArray) -> BoolArray:
     """Which variables are not there at all, shape (12,)."""
-    nothing: BoolArray = np.isnan(values).all(axis=0)
-    return nothing
+    return np.asarray(np.isnan(values).all(axis=0))
 
 
 def _any_gap(values: FloatArray) -> BoolArray:
     """In which cells some variable that is not missing has a gap, shape (t,)."""
-    some: BoolArray = (np.isnan(values) & ~_empty(values)).any(axis=1)
-    return some
+    return np.asarray((np.isnan(values) & ~_empty(values)).any(axis=1))
 
 
 def _interpolated(values: FloatArray) -> FloatArray | None:

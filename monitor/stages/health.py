@@ -1,18 +1,35 @@
-"""From clocks and windows to the health of every station, said when it changes."""
+"""From clocks and windows to the health of every station and spacecraft, said when it changes."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
-from monitor.types import SECOND_NS, Json, Product, ResonanceBatch, Tick, iso_time
+import numpy as np
+
+from monitor.types import (
+    CONTEXT_CELLS,
+    SECOND_NS,
+    VARIABLES,
+    WINDOW_CELLS,
+    CraftHole,
+    CraftStretch,
+    Domain,
+    Json,
+    Product,
+    ResonanceBatch,
+    Tick,
+    iso_time,
+)
 
 _VERSION = 1
+_FIELD: Final = slice(0, VARIABLES.index("B") + 1)
 
 
 class Health(StrEnum):
-    """What can be said of a station, the most urgent first."""
+    """What can be said of a station or a spacecraft, the most urgent first."""
 
     OFFLINE = "offline"
     LATE = "late"
@@ -25,15 +42,24 @@ class Health(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SourceClocks:
-    """How far every source has come, and the clock that they are held against (ns)."""
+    """How far every source of a domain has come, and the clock that they are held against (ns)."""
 
     clocks: Mapping[str, int]
     now_ns: int
+    domain: Domain = Domain.GROUND
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How far behind (ns) a source is late, and how far it is offline."""
+
+    lateness_ns: int
+    offline_ns: int
 
 
 @dataclass(slots=True)
 class _Subject:
-    """What is known of one station."""
+    """What is known of one station or spacecraft."""
 
     window: Health = Health.OK
     coverage: float | None = None
@@ -41,39 +67,72 @@ class _Subject:
     said: Health | None = None
     said_ns: int = 0
     revision: int = 0
+    window_ns: int | None = None
 
 
 class HealthStage:
-    """Holds each station's clock against the others', and remembers what its last window looked like.
+    """Holds each source's clock against the others' of its domain, and remembers what its last window looked like.
 
     `late` is more than `lateness_ns` behind, `offline` more than `offline_ns` (or never heard). `clock` is said of
-    a station when all of its pairs show a timing offset: of a single pair both stations are suspects.
+    a station when all of its pairs show a timing offset: of a single pair both stations are suspects. A spacecraft
+    has its own patience; `gap` is said of it when its last window was a hole, `flat` when the field did not move.
+
+    Parameters
+    ----------
+    pairs_of : mapping of str to sequence of str
+        The pairs of every station.
+    lateness_ns, offline_ns : int
+        Of stations.
+    craft : sequence of str
+    craft_patience : Patience, optional
+        Needed where there are spacecraft. A spacecraft must not have the name of a station.
     """
 
     lookback_ns = 0
 
-    def __init__(self, pairs_of: Mapping[str, Sequence[str]], lateness_ns: int, offline_ns: int) -> None:
-        self._subjects = {
-            code: _Subject(pairs_off=dict.fromkeys(pairs, False)) for code, pairs in pairs_of.items()
+    def __init__(
+        self,
+        pairs_of: Mapping[str, Sequence[str]],
+        lateness_ns: int,
+        offline_ns: int,
+        craft: Sequence[str] = (),
+        craft_patience: Patience | None = None,
+    ) -> None:
+        self._patience = {Domain.GROUND: Patience(lateness_ns, offline_ns)}
+        self._of_domain = {
+            Domain.GROUND: {
+                code: _Subject(pairs_off=dict.fromkeys(pairs, False)) for code, pairs in pairs_of.items()
+            }
         }
-        self._lateness_ns = lateness_ns
-        self._offline_ns = offline_ns
-        self._begun_ns: int | None = None
+        if craft:
+            if craft_patience is None:
+                raise ValueError(f"{', '.join(craft)}: spacecraft need a craft_patience")
+            self._patience[Domain.CRAFT] = craft_patience
+            self._of_domain[Domain.CRAFT] = {name: _Subject() for name in craft}
+        self._begun_ns: dict[Domain, int] = {}
 
-    def feed(self, items: Sequence[ResonanceBatch | SourceClocks] | Tick) -> list[Product]:
-        """Take windows and clocks; return a `health` object for every station whose state changed."""
+    @property
+    def _subjects(self) -> dict[str, _Subject]:
+        return {name: subject for known in self._of_domain.values() for name, subject in known.items()}
+
+    def feed(
+        self, items: Sequence[ResonanceBatch | CraftStretch | CraftHole | SourceClocks] | Tick
+    ) -> list[Product]:
+        """Take windows and clocks; return a `health` object for every source whose state changed."""
         changed: list[Product] = []
         if isinstance(items, Tick):
             return changed
         for item in items:
             if isinstance(item, ResonanceBatch):
                 self._look_at(item)
-            else:
+            elif isinstance(item, SourceClocks):
                 changed.extend(self._judge(item))
+            else:
+                self._look_at_craft(item)
         return changed
 
     def states(self) -> dict[str, str]:
-        """The last state said of every station."""
+        """The last state said of every station and spacecraft."""
         return {code: str(s.said) for code, s in self._subjects.items() if s.said is not None}
 
     def snapshot(self) -> Json:
@@ -81,7 +140,8 @@ class HealthStage:
         said = {
             c: [str(s.said), s.said_ns, s.revision] for c, s in self._subjects.items() if s.said is not None
         }
-        return {"version": _VERSION, "said": said, "begun_ns": self._begun_ns}
+        begun, craft_begun = (self._begun_ns.get(domain) for domain in (Domain.GROUND, Domain.CRAFT))
+        return {"version": _VERSION, "said": said, "begun_ns": begun, "craft_begun_ns": craft_begun}
 
     def restore(self, state: Json) -> None:
         """Take up what `snapshot` gave; ValueError for another version."""
@@ -89,10 +149,12 @@ class HealthStage:
             raise ValueError(
                 f"health state has version {state.get('version')!r}, this program writes {_VERSION}"
             )
-        self._begun_ns = state["begun_ns"]
+        begun = {Domain.GROUND: state["begun_ns"], Domain.CRAFT: state.get("craft_begun_ns")}
+        self._begun_ns = {domain: time_ns for domain, time_ns in begun.items() if time_ns is not None}
+        subjects = self._subjects
         for code, (said, said_ns, revision) in state["said"].items():
-            if code in self._subjects:
-                subject = self._subjects[code]
+            if code in subjects:
+                subject = subjects[code]
                 subject.said, subject.said_ns, subject.revision = Health(said), said_ns, revision
                 # Until its next window, a station is taken for what it last was.
                 if subject.said not in (Health.LATE, Health.OFFLINE):
@@ -101,13 +163,14 @@ class HealthStage:
     def _look_at(self, batch: ResonanceBatch) -> None:
         """Remember what a window says of its stations."""
         window, quality = batch.spectrum.window, batch.spectrum.quality
+        subjects = self._of_domain[Domain.GROUND]
         for row, pair in enumerate(window.pairs):
             for code in pair.stations:
-                off = self._subjects[code].pairs_off
+                off = subjects[code].pairs_off
                 assert off is not None
                 off[pair.name] = batch.reason[row] == "timing_offset"
         for at, code in enumerate(window.stations):
-            subject = self._subjects[code]
+            subject = subjects[code]
             subject.coverage = float(quality.coverage[at])
             off = subject.pairs_off
             if off and all(off.values()):
@@ -120,29 +183,55 @@ class HealthStage:
                 spiky = quality.spikes[at] > 0 and quality.longest_gap_s[at] == 0.0
                 subject.window = Health.SPIKES if spiky else Health.GAP
 
+    def _look_at_craft(self, window: CraftStretch | CraftHole) -> None:
+        """Remember what the newest window says of its spacecraft; one that came again later may be an old one."""
+        subject = self._of_domain[Domain.CRAFT][window.craft]
+        end_ns = window.end_ns if isinstance(window, CraftHole) else window.ends_ns[-1]
+        if subject.window_ns is not None and end_ns < subject.window_ns:
+            return
+        subject.window_ns = end_ns
+        if isinstance(window, CraftHole):
+            subject.window, subject.coverage = Health.GAP, window.coverage
+            return
+        subject.window = Health.FLAT if _is_flat(window) else Health.OK
+        subject.coverage = 1.0 - window.bridged[-1]
+
     def _judge(self, reading: SourceClocks) -> list[Product]:
-        if self._begun_ns is None:
-            self._begun_ns = reading.now_ns
+        patience = self._patience[reading.domain]
+        begun_ns = self._begun_ns.setdefault(reading.domain, reading.now_ns)
         changed = []
-        for code, subject in self._subjects.items():
+        for code, subject in self._of_domain[reading.domain].items():
             clock = reading.clocks.get(code)
-            state = self._state(subject, clock, reading.now_ns)
+            state = _state(subject, clock, begun_ns, reading.now_ns, patience)
             if state is not None and state is not subject.said:
-                changed.append(_product(code, subject, state, clock, reading.now_ns))
+                changed.append(_product(code, subject, state, clock, reading))
         return changed
 
-    def _state(self, subject: _Subject, clock_ns: int | None, now_ns: int) -> Health | None:
-        assert self._begun_ns is not None
-        silent = now_ns - (self._begun_ns if clock_ns is None else clock_ns)
-        if silent > self._offline_ns:
-            return Health.OFFLINE
-        if clock_ns is None:
-            return None
-        return Health.LATE if silent > self._lateness_ns else subject.window
+
+def _is_flat(window: CraftStretch) -> bool:
+    """Whether no part of the field moved in the last window of a stretch."""
+    end = window.values.shape[0] - (CONTEXT_CELLS[1] if window.context else 0)
+    field = window.values[end - WINDOW_CELLS : end, _FIELD]
+    there = field[:, ~np.isnan(field).any(axis=0)]
+    return bool(there.size and (there == there[0]).all())
 
 
-def _product(code: str, subject: _Subject, state: Health, clock_ns: int | None, now_ns: int) -> Product:
+def _state(
+    subject: _Subject, clock_ns: int | None, begun_ns: int, now_ns: int, patience: Patience
+) -> Health | None:
+    silent = now_ns - (begun_ns if clock_ns is None else clock_ns)
+    if silent > patience.offline_ns:
+        return Health.OFFLINE
+    if clock_ns is None:
+        return None
+    return Health.LATE if silent > patience.lateness_ns else subject.window
+
+
+def _product(
+    code: str, subject: _Subject, state: Health, clock_ns: int | None, reading: SourceClocks
+) -> Product:
     """The object for a change; two changes at one instant differ by their revision."""
+    now_ns = reading.now_ns
     subject.revision = subject.revision + 1 if subject.said is not None and subject.said_ns == now_ns else 0
     subject.said, subject.said_ns = state, now_ns
     time = iso_time(now_ns)
@@ -156,7 +245,7 @@ def _product(code: str, subject: _Subject, state: Health, clock_ns: int | None, 
             "schema": "geospace/health/1",
             "id": f"health/{code}/{time}/{subject.revision}",
             "subject": code,
-            "kind": "station",
+            "kind": "spacecraft" if reading.domain is Domain.CRAFT else "station",
             "time": time,
             "revision": subject.revision,
             "state": str(state),

@@ -126,7 +126,8 @@ def blocks_of(domain: Domain) -> st.SearchStrategy[SampleBlock]:
 
     def values_of(name: str, count: int) -> st.SearchStrategy[list[float]]:
         low, high = limits[name]
-        high = min(high, 1e4) if domain is Domain.CRAFT else min(high, largest)
+        # Below the missing marks, the smallest of which is 9999.
+        high = min(high, 9e3) if domain is Domain.CRAFT else min(high, largest)
         cell = st.floats(max(low, -high), high, allow_nan=False) | st.just(math.nan)
         return st.lists(cell, min_size=count, max_size=count)
 

@@ -203,7 +203,21 @@ def test_craft_total_that_came_is_kept_and_its_gaps_derived() -> None:
     assert block.frame is None
 
 
-@pytest.mark.parametrize("fill", [-1e31, float(np.float32(-1e31)), float(np.float32(-1e30)), 1e30])
+@pytest.mark.parametrize(
+    "fill",
+    [
+        -1e31,
+        float(np.float32(-1e31)),
+        float(np.float32(-1e30)),
+        1e30,
+        -9999.0,
+        9999.99,
+        float(np.float32(9999.99)),
+        99999.9,
+        4294967295,
+        -2147483648,
+    ],
+)
 def test_craft_fill_value_is_a_gap(fill: float) -> None:
     block = decode({"start": START, "step_s": 4.5, "N": [fill, 5.0]}, CRAFT)
     np.testing.assert_array_equal(block.values, [[np.nan, 5.0]])
