@@ -32,7 +32,13 @@ from monitor.science.synthetic.craft.inner import (
     window_noise,
 )
 from monitor.science.synthetic.craft.series import STEP_S, PlasmaSeries, State, alfven_speed_kms
-from monitor.science.synthetic.craft.sides import angle_about, normal_direction, tangential, with_normal
+from monitor.science.synthetic.craft.sides import (
+    angle_about,
+    common_normal,
+    normal_direction,
+    tangential,
+    with_normal,
+)
 from monitor.science.synthetic.ranges import Range
 from monitor.types import FloatArray
 
@@ -79,14 +85,14 @@ class MagnetopauseRanges:
     normal_kms: Range = Range(10.0, 150.0, log=True)
     longest_steps: float = 28.0
     rotation_share: Range = Range(0.0, 1.0)
-    plasma_shift: Range = Range(-0.4, 0.7)
-    plasma_width: Range = Range(0.5, 2.0, log=True)
+    plasma_shift: Range = Range(-0.3, 0.35)
+    plasma_width: Range = Range(0.4, 1.3, log=True)
     ragged_probability: float = 0.4
     ragged: Range = Range(0.1, 0.5)
     jet_probability: float = 0.4
     jet_share: Range = Range(0.3, 1.0)
     layer_waves: Range = Range(0.02, 0.3, log=True)
-    layer_heating: Range = Range(1.0, 1.5)
+    layer_heating: Range = Range(1.05, 1.5)
     boundary_steps: Range = Range(5.0, 140.0, log=True)
     transition: Range = Range(0.1, 0.8)
     wander: Range = Range(0.02, 0.12, log=True)
@@ -236,20 +242,20 @@ def magnetopause_crossing(
         raise ValueError(
             f"expected two series of one length and a step within, got {steps} and {sphere.steps} steps and {at}"
         )
-    sign = 1.0 if inbound else -1.0
-    depth = sign * (np.arange(steps) - at)
+    after = np.arange(steps, dtype=np.float64) - at
+    depth = after if inbound else -after
     duration = ranges.thickness_km.draw(rng) / ranges.normal_kms.draw(rng) / STEP_S
     duration = min(max(duration, 0.7), ranges.longest_steps)
     turned = _rise(_ragged(rng, ranges, depth, duration), 0.0, duration)
     begin, end = _layer(turned, at)
     inner, boundary = sphere, (end, end)
     if boundary_layer:
-        inner, boundary = _lined(rng, ranges, sheath, sphere, sign, (begin, end), depth)
+        inner, boundary = _lined(rng, ranges, sheath, sphere, at, inbound, (begin, end))
     shift, width = ranges.plasma_shift.draw(rng) * duration, ranges.plasma_width.draw(rng) * duration
     plasma = sheath.mixed(inner, _rise(depth, shift, width))
     field, tangent_nT = _turned_field(rng, ranges, sheath, inner, sphere, turned)
     within = 4.0 * turned * (1.0 - turned)
-    heating = 1.0 + (max(ranges.layer_heating.draw(rng), 1.0) - 1.0) * within
+    heating = 1.0 + (ranges.layer_heating.draw(rng) - 1.0) * within
     flow = plasma.V_kms
     if rng.random() < ranges.jet_probability:
         flow = flow + _jet(rng, ranges, sheath, field, tangent_nT, depth, duration)
@@ -262,20 +268,19 @@ def _lined(
     ranges: MagnetopauseRanges,
     sheath: PlasmaSeries,
     sphere: PlasmaSeries,
-    sign: float,
+    at: float,
+    inbound: bool,
     layer: tuple[int, int],
-    depth: FloatArray,
 ) -> tuple[PlasmaSeries, tuple[int, int]]:
     """The magnetospheric side with a boundary layer behind the current layer, and the steps that this one takes."""
     steps = sphere.steps
     extent = max(2, round(ranges.boundary_steps.draw(rng)))
     begin, end = layer
-    boundary = (end, min(steps, end + extent)) if sign > 0.0 else (max(0, begin - extent), begin)
-    mixture = boundary_layer(rng, ranges, sheath, sphere, steps)
-    edge = boundary[1] if sign > 0.0 else boundary[0]
-    inner_edge = sign * (edge - 0.5 - begin) + float(depth[begin])
+    boundary = (end, min(steps, end + extent)) if inbound else (max(0, begin - extent), begin)
+    past = np.arange(steps) - (boundary[1] if inbound else boundary[0]) + 0.5
     soft = min(max(1.0, 0.1 * extent), 6.0)
-    return mixture.mixed(sphere, _rise(depth, inner_edge, soft)), boundary
+    mixture = boundary_layer(rng, ranges, sheath, sphere, steps)
+    return mixture.mixed(sphere, _rise(past if inbound else -past, 0.0, soft)), boundary
 
 
 def _turned_field(
@@ -292,7 +297,7 @@ def _turned_field(
     fade into the other's.
     """
     outside, inside = sheath.B_nT.mean(axis=0), sphere.B_nT.mean(axis=0)
-    normal = _common_normal(outside, inside, sheath.V_kms.mean(axis=0))
+    normal = common_normal(outside, inside, sheath.V_kms.mean(axis=0))
     first, last = tangential(outside, normal, keep=True), tangential(inside, normal, keep=True)
     shear = angle_about(normal, first, last)
     angles = shear * turned
@@ -301,7 +306,7 @@ def _turned_field(
     magnitude = (1.0 - turned) * np.linalg.norm(first) + turned * np.linalg.norm(last)
     rotated = magnitude[:, None] * (np.outer(np.cos(angles), start) + np.outer(np.sin(angles), quarter))
     straight = np.outer(1.0 - turned, first) + np.outer(turned, last)
-    share = min(max(ranges.rotation_share.draw(rng), 0.0), 1.0)
+    share = min(ranges.rotation_share.draw(rng), 1.0)
     through = np.outer((1.0 - turned) * float(outside @ normal) + turned * float(inside @ normal), normal)
     mean = share * rotated + (1.0 - share) * straight + through
     apart = (1.0 - turned)[:, None] * (sheath.B_nT - outside) + turned[:, None] * (inner.B_nT - inside)
@@ -329,7 +334,7 @@ def _jet(
     speed = alfven_speed_kms(1.0, float(np.mean(sheath.N_cm3))) * smooth
     inner = duration * rng.uniform(0.5, 2.0)
     reach = _rise(depth, -0.8 * duration, 0.5 * duration) * (1.0 - _rise(depth, inner, 0.7 * duration))
-    sense = rng.choice((-1.0, 1.0)) * min(max(ranges.jet_share.draw(rng), 0.0), 1.2)
+    sense = rng.choice((-1.0, 1.0)) * ranges.jet_share.draw(rng)
     flow: FloatArray = np.outer(sense * speed * reach, along)
     return flow
 
@@ -376,9 +381,7 @@ def _ragged(
         return depth
     noise = window_noise(rng, depth.size, -1.5, max(40.0, 2.0 * duration * STEP_S))
     near = np.exp(-((depth / (0.7 * duration)) ** 2))
-    ragged: FloatArray = (
-        depth + max(ranges.ragged.draw(rng), 0.0) * duration * np.clip(noise, -1.5, 1.5) * near
-    )
+    ragged: FloatArray = depth + ranges.ragged.draw(rng) * duration * np.clip(noise, -1.5, 1.5) * near
     return ragged
 
 
@@ -394,13 +397,3 @@ def _layer(turned: FloatArray, at: float) -> tuple[int, int]:
     if inside.size == 0:
         return int(at), int(at) + 1
     return int(inside[0]), int(inside[-1]) + 1
-
-
-def _common_normal(outside: FloatArray, inside: FloatArray, flow: FloatArray) -> FloatArray:
-    """The normal along which two means agree, nearest to `normal_direction`'s: across the change of the field."""
-    normal = normal_direction(outside, inside, flow)
-    change = inside - outside
-    along = change / max(float(np.linalg.norm(change)), 1e-9)
-    normal = normal - float(normal @ along) * along
-    unit: FloatArray = normal / np.linalg.norm(normal)
-    return unit

@@ -25,6 +25,16 @@ def normal_direction(sheath_nT: FloatArray, sphere_nT: FloatArray, flow_kms: Flo
     return normal if outward else -normal
 
 
+def common_normal(outside: FloatArray, inside: FloatArray, flow: FloatArray) -> FloatArray:
+    """The normal along which two means agree, nearest to `normal_direction`'s: across the change of the field."""
+    normal = normal_direction(outside, inside, flow)
+    change = inside - outside
+    along = change / max(float(np.linalg.norm(change)), 1e-9)
+    normal = normal - float(normal @ along) * along
+    unit: FloatArray = normal / np.linalg.norm(normal)
+    return unit
+
+
 def tangential(vector: FloatArray, normal: FloatArray, *, keep: bool = False) -> FloatArray:
     """What lies at right angles to the normal, at the vector's own length unless `keep` (then as it is)."""
     across: FloatArray = vector - float(vector @ normal) * normal
