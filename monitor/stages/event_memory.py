@@ -1,4 +1,4 @@
-"""What the event stage remembers of a chain: the windows that may still be revised, and the state before them."""
+"""What is remembered for events: the windows that may still be revised, and the state before them."""
 
 from __future__ import annotations
 
@@ -8,58 +8,57 @@ from dataclasses import dataclass, field
 
 from monitor.stages.crossing import Crossing, CrossingParameters, Look, Place, Watch
 from monitor.stages.crossing_chain import ChainWatch, advance_chain
-from monitor.types import Chain, ChainState, Json
+from monitor.types import Json
 
 Happening = tuple[str | None, Crossing]
-"""A crossing of a subject, or (None) of the chain."""
+"""A crossing of a subject, or (None) of its group."""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Subjects that a boundary passes one after the other (the pairs of a chain), or one subject under its own name.
+
+    `merged` is whether the group has events of its own: a subject that is its own group has not.
+    """
+
+    name: str
+    subjects: tuple[str, ...]
+
+    @property
+    def merged(self) -> bool:
+        return self.subjects != (self.name,)
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What a state of a chain tells the machine.
+    """What a window tells the machine of a group.
 
-    `inside` has the probability for each pair, `shown` whether the pair has a finding in this window, `fresh` whether
-    the plasmapause rests on anything in it.
+    `first` has the probability of the first side for each subject, `shown` whether the subject has a finding in this
+    window, `fresh` whether what is said of the boundary rests on anything in it.
     """
 
     end_ns: int
     effective_ns: int
-    inside: tuple[float, ...]
+    first: tuple[float, ...]
     shown: tuple[bool, ...]
     fresh: bool
     place: Place | None
 
-    @classmethod
-    def of(cls, state: ChainState) -> Seen:
-        """The part of a state that counts; six digits, so that a stored one is the same."""
-        estimate = state.plasmapause
-        numbers = (estimate.l_shell, estimate.low, estimate.high)
-        known = [_six(one) for one in numbers if one is not None and math.isfinite(one)]
-        inside = tuple(_six(one) for one in estimate.inside)
-        return cls(
-            state.end_ns,
-            state.end_ns - state.length_ns // 2,
-            inside,
-            tuple(finding is not None for finding in state.findings),
-            any(state.used) and all(map(math.isfinite, inside)),
-            (known[0], known[1], known[2]) if len(known) == 3 else None,
-        )
-
     def looks(self, subjects: Sequence[str]) -> list[Look]:
-        """One for each pair."""
+        """One for each subject."""
         return [
-            Look(self.end_ns, self.effective_ns, inside, self.fresh, self.place, name if shown else "")
-            for name, inside, shown in zip(subjects, self.inside, self.shown, strict=True)
+            Look(self.end_ns, self.effective_ns, first, self.fresh, self.place, name if shown else "")
+            for name, first, shown in zip(subjects, self.first, self.shown, strict=True)
         ]
 
     def to_json(self) -> Json:
         """As a list; an unknown probability is null."""
-        inside = [one if math.isfinite(one) else None for one in self.inside]
+        first = [one if math.isfinite(one) else None for one in self.first]
         shown = [int(one) for one in self.shown]
         return [
             self.end_ns,
             self.effective_ns,
-            inside,
+            first,
             shown,
             int(self.fresh),
             self.place and list(self.place),
@@ -68,11 +67,11 @@ class Seen:
     @classmethod
     def from_json(cls, written: Json) -> Seen:
         """What `to_json` gave."""
-        end_ns, effective_ns, inside, shown, fresh, place = written
+        end_ns, effective_ns, first, shown, fresh, place = written
         return cls(
             end_ns,
             effective_ns,
-            tuple(math.nan if one is None else one for one in inside),
+            tuple(math.nan if one is None else one for one in first),
             tuple(map(bool, shown)),
             bool(fresh),
             None if place is None else (place[0], place[1], place[2]),
@@ -90,31 +89,19 @@ class Entry:
 
 
 @dataclass(slots=True, eq=False)
-class ChainMemory:
-    """The remembered windows of a chain in the order of time, and the state before the oldest.
+class GroupMemory:
+    """The remembered windows of a group in the order of time, and the state before the oldest."""
 
-    `merged` is whether the chain has events of its own: a pair that is its own chain has not.
-    """
-
-    chain: Chain
+    group: Group
     base: ChainWatch
     base_ns: int | None = None
     entries: list[Entry] = field(default_factory=list)
     written: Json = None
 
     @classmethod
-    def empty(cls, chain: Chain) -> ChainMemory:
+    def empty(cls, group: Group) -> GroupMemory:
         """Before the first window: no side is known."""
-        return cls(chain, ChainWatch(tuple(Watch() for _ in chain.pairs)))
-
-    @property
-    def subjects(self) -> list[str]:
-        """Names of the pairs."""
-        return [pair.name for pair in self.chain.pairs]
-
-    @property
-    def merged(self) -> bool:
-        return self.subjects != [self.chain.name]
+        return cls(group, ChainWatch(tuple(Watch() for _ in group.subjects)))
 
     @property
     def newest_ns(self) -> int | None:
@@ -150,16 +137,20 @@ class ChainMemory:
         """Run the machine over the window at a place."""
         before = self.base if place == 0 else self.entries[place - 1].after
         assert before is not None
-        entry, subjects = self.entries[place], self.subjects
+        entry, subjects = self.entries[place], self.group.subjects
         looks = entry.seen.looks(subjects)
-        entry.after, entry.closed = advance_chain(parameters, before, subjects, looks, merged=self.merged)
+        entry.after, entry.closed = advance_chain(
+            parameters, before, subjects, looks, merged=self.group.merged
+        )
 
     def happenings(self, place: int) -> list[Happening]:
-        """What there is after the window at a place: what ended in the remembered ones, and what is open; chains first."""
+        """What there is after the window at a place: what ended in the remembered ones, and what is open; groups first."""
         found = [one for entry in self.entries[: place + 1] for one in entry.closed]
         after = self.entries[place].after
         assert after is not None
-        open_ones = [(name, watch.crossing) for name, watch in zip(self.subjects, after.watches, strict=True)]
+        open_ones = [
+            (name, watch.crossing) for name, watch in zip(self.group.subjects, after.watches, strict=True)
+        ]
         found += [(name, crossing) for name, crossing in open_ones if crossing is not None]
         if after.crossing is not None:
             found.append((None, after.crossing))
@@ -179,16 +170,12 @@ class ChainMemory:
         """As nested lists; the same object again until something changes."""
         if self.written is None:
             windows = [entry.written for entry in self.entries]
-            self.written = [self.subjects, self.base_ns, self.base.to_json(), windows]
+            self.written = [list(self.group.subjects), self.base_ns, self.base.to_json(), windows]
         return self.written
 
     @classmethod
-    def from_json(cls, chain: Chain, written: Json) -> ChainMemory:
-        """What `to_json` gave of a chain with these pairs."""
+    def from_json(cls, group: Group, written: Json) -> GroupMemory:
+        """What `to_json` gave of a group with these subjects."""
         _, base_ns, base, windows = written
         entries = [Entry(one, Seen.from_json(one)) for one in windows]
-        return cls(chain, ChainWatch.from_json(base), base_ns, entries, written)
-
-
-def _six(value: float) -> float:
-    return float(f"{value:.6g}")
+        return cls(group, ChainWatch.from_json(base), base_ns, entries, written)

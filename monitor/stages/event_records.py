@@ -9,8 +9,8 @@ from datetime import datetime
 
 from monitor.stages.crossing import RETURNED, Boundary, Crossing, CrossingParameters, Watch, joined
 from monitor.stages.crossing_chain import ChainWatch
-from monitor.stages.event_memory import ChainMemory, Happening
-from monitor.types import SECOND_NS, Chain, Json, iso_time
+from monitor.stages.event_memory import Group, GroupMemory, Happening
+from monitor.types import SECOND_NS, Json, iso_time
 
 BEGIN, UPDATE, END = "begin", "update", "end"
 WITHDRAWN = "withdrawn"
@@ -82,7 +82,7 @@ class Record:
         return cls(**{**written, "members": tuple(written["members"])})
 
 
-def matched(happenings: Sequence[Happening], records: Sequence[Record], chain: str) -> dict[int, Record]:
+def matched(happenings: Sequence[Happening], records: Sequence[Record], group: str) -> dict[int, Record]:
     """Which record each crossing is (by its place in `happenings`): the same subject and direction, at the same time.
 
     Where several could be, those that were not withdrawn come first, and those that start nearest.
@@ -91,7 +91,7 @@ def matched(happenings: Sequence[Happening], records: Sequence[Record], chain: s
         (record.outcome == WITHDRAWN, abs(record.start_ns - crossing.start_ns), place, number)
         for place, (subject, crossing) in enumerate(happenings)
         for number, record in enumerate(records)
-        if (record.subject, record.to) == (chain if subject is None else subject, crossing.to)
+        if (record.subject, record.to) == (group if subject is None else subject, crossing.to)
         and record.overlaps(crossing)
     )
     found: dict[int, int] = {}
@@ -163,15 +163,15 @@ def says_the_same(parameters: CrossingParameters, record: Record, content: Mappi
     )
 
 
-def seeded(chain: Chain, records: Sequence[Record], effective_ns: int) -> ChainMemory:
-    """A chain's memory before its first window, from what was said of earlier ones.
+def seeded(group: Group, records: Sequence[Record], effective_ns: int) -> GroupMemory:
+    """A group's memory before its first window, from what was said of earlier ones.
 
-    What began before the window stands as it was said. Before an event that began later, its pair stood on the
+    What began before the window stands as it was said. Before an event that began later, its subject stood on the
     other side: so the machine can find it again.
     """
-    memory = ChainMemory.empty(chain)
+    memory = GroupMemory.empty(group)
     watches = []
-    for name in memory.subjects:
+    for name in group.subjects:
         own = sorted((one for one in records if one.subject == name), key=lambda one: one.start_ns)
         earlier = [one for one in own if one.start_ns < effective_ns]
         if earlier:
@@ -182,7 +182,7 @@ def seeded(chain: Chain, records: Sequence[Record], effective_ns: int) -> ChainM
     open_ones = [
         one
         for one in records
-        if memory.merged and one.subject == chain.name and one.is_open and one.start_ns < effective_ns
+        if group.merged and one.subject == group.name and one.is_open and one.start_ns < effective_ns
     ]
     if open_ones:
         record = max(open_ones, key=lambda one: one.start_ns)
@@ -204,7 +204,7 @@ def _linked(watch: Watch, joint: Crossing) -> Watch:
 
 
 def _watch(record: Record) -> Watch:
-    """The state of a pair after its newest event."""
+    """The state of a subject after its newest event."""
     if record.is_open:
         return Watch(side=record.to, crossing=_crossing(record), fresh_ns=record.said_ns)
     if record.outcome == WITHDRAWN:
