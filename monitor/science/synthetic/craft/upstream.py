@@ -93,7 +93,7 @@ class UpstreamRanges:
     density_cm3: Range = Range(1.0, 35.0, log=True)
     density_exponent: Range = Range(0.8, 2.2)
     temperature_factor: Range = Range(0.25, 4.0, log=True)
-    excess_eV: Range = Range(2.5, 150.0, log=True)
+    excess_eV: Range = Range(2.5, 100.0, log=True)
     anisotropy: Range = Range(0.5, 2.0, log=True)
     scatter: Range = Range(0.2, 1.5)
     deflection_deg: Range = Range(0.5, 4.0)
