@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from monitor.jobs.flr.canvas import save
 from monitor.jobs.region.evaluated import Evaluated, criteria
 from monitor.jobs.region.figures import (
     confusion_figure,
@@ -16,6 +15,7 @@ from monitor.jobs.region.figures import (
     learning_figure,
     receiver_figure,
     reliability_figure,
+    save,
 )
 from monitor.jobs.region.figures_cam import cam_figure
 from monitor.jobs.region.judged import ISOLATED

@@ -102,11 +102,11 @@ def simulated(plan: Plan, *, seed: int, workers: int = 1, progress: bool = False
         _drawn(
             VALIDATION, plan.validation_runs, plan.validation, 0, workers, "validation" if progress else ""
         ),
-        test_windows(plan, workers=workers, progress=progress),
+        windows_to_test(plan, workers=workers, progress=progress),
     )
 
 
-def test_windows(plan: Plan, *, workers: int = 1, progress: bool = False) -> RegionExamples:
+def windows_to_test(plan: Plan, *, workers: int = 1, progress: bool = False) -> RegionExamples:
     """The test set, whose ranges reach past those of training; the same for every model."""
     return _drawn(TEST, plan.test_runs, plan.test, plan.mixed, workers, "test" if progress else "")
 
