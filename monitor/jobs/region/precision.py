@@ -53,7 +53,7 @@ def _has_bfloat16(device: torch.device) -> bool:
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported())
     # A processor without it would emulate it, slower than float32.
-    found: dict[str, object] = torch.cpu.get_capabilities()
+    found = torch.cpu.get_capabilities()
     return bool(found.get("avx512_bf16") or found.get("amx_bf16"))
 
 
