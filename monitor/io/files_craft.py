@@ -79,10 +79,12 @@ def usual_step_ns(times_ns: IntArray, path: str) -> int:
 
 
 def is_even(times_ns: IntArray) -> bool:
-    """Whether rising times lie on one grid to a millisecond, gaps aside."""
+    """Whether rising times lie on one grid to a millisecond, gaps aside, with a step that a live feed may have."""
     if times_ns.size < 2:
         return False
     step_ns = int(np.median(np.diff(times_ns)))
+    if not SECOND_NS <= step_ns <= LONGEST_SAMPLE_NS:
+        return False
     since = times_ns - times_ns[0]
     return bool((np.abs(since - (since + step_ns // 2) // step_ns * step_ns) <= _EVEN_NS).all())
 
@@ -132,6 +134,19 @@ def _between(samples: CraftSamples, step_ns: int) -> tuple[IntArray, FloatArray]
     return np.concatenate(cells), samples.values[:, np.concatenate(nearest)]
 
 
+def brought_to_grid(series: SourceSeries) -> list[SourceSeries]:
+    """A spacecraft's series of another step or phase on the grid; one that lies on it stays. Raises ArchiveError."""
+    if _is_on_grid(series):
+        return [series]
+    middle_ns = series.t0_ns + np.arange(series.count) * series.step_ns + series.step_ns // 2
+    samples = CraftSamples(middle_ns, series.components, series.values, series.frame)
+    return to_grid(samples, series.source, series.path)
+
+
+def _is_on_grid(series: SourceSeries) -> bool:
+    return series.step_ns == CELL_NS and series.t0_ns % CELL_NS == 0
+
+
 def stretches(
     cells: IntArray,
     components: Sequence[str],
@@ -164,8 +179,7 @@ def join_craft(series: Sequence[SourceSeries]) -> list[SourceSeries]:
     joined: list[SourceSeries] = []
     waiting: dict[str, list[SourceSeries]] = {}
     for one in series:
-        on_grid = one.domain is Domain.CRAFT and one.step_ns == CELL_NS and one.t0_ns % CELL_NS == 0
-        if on_grid and set(one.components) <= set(VARIABLES):
+        if one.domain is Domain.CRAFT and _is_on_grid(one) and set(one.components) <= set(VARIABLES):
             waiting.setdefault(one.source, []).append(one)
         else:
             joined.append(one)

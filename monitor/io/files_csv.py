@@ -3,7 +3,7 @@
 Columns are `STATION_COMPONENT` (`PEL_H`), a component alone (`H`, `x`, `Bx`; then the file is one station's), or the
 station's code before the component (`AIAX`) where the file's name or a second column has the same code. The unit is
 nT throughout, also of D (the variation towards magnetic east). A spacecraft's columns are those of the native message;
-its times may be uneven, and are then brought to the grid of 4.5 s.
+its times are the begins of the samples; what is uneven, or faster than a sample a second, comes to the grid of 4.5 s.
 Empty cells and the marks 99999 and 88888 are gaps; lines that begin with # before the header are comments.
 """
 
@@ -22,7 +22,7 @@ import numpy as np
 from monitor.decoders.base import GROUND_LIMITS, missing_to_nan, station_code
 from monitor.decoders.native import CRAFT_LIMITS, craft_fill_to_nan, derive_totals
 from monitor.errors import ArchiveError
-from monitor.io.files_craft import CraftSamples, in_order, is_even, to_grid
+from monitor.io.files_craft import CraftSamples, in_order, is_even, to_grid, usual_step_ns
 from monitor.io.files_rows import check_values, parse_numbers, parse_times
 from monitor.io.files_series import Rows, SourceSeries, grid_of, series_on_grid
 from monitor.types import Domain, FloatArray, IntArray
@@ -81,7 +81,7 @@ def read_csv(
     if subjects[0].domain is Domain.CRAFT:
         kept, repeated = in_order(times_ns, path)
         if not is_even(times_ns[kept]):
-            return _uneven(table, subjects[0], times_ns, kept), [*notes, *repeated]
+            return _on_grid(table, subjects[0], times_ns, kept), [*notes, *repeated]
     grid = grid_of(Rows(times_ns, np.array(table.lines, dtype=np.int64)), path)
     notes += grid.notes(path)
     series: list[SourceSeries] = []
@@ -93,10 +93,11 @@ def read_csv(
     return series, notes
 
 
-def _uneven(table: _Table, subject: _Subject, times_ns: IntArray, kept: IntArray) -> list[SourceSeries]:
-    """A spacecraft's samples, whose times are on no grid, on that of 4.5 s."""
+def _on_grid(table: _Table, subject: _Subject, times_ns: IntArray, kept: IntArray) -> list[SourceSeries]:
+    """A spacecraft's samples on the grid of 4.5 s."""
     components, values = _values(table, subject)
-    return to_grid(CraftSamples(times_ns[kept], components, values[:, kept]), subject.source, table.path)
+    middle_ns = times_ns[kept] + usual_step_ns(times_ns[kept], table.path) // 2
+    return to_grid(CraftSamples(middle_ns, components, values[:, kept]), subject.source, table.path)
 
 
 def _read_table(text: str, path: str, header: tuple[str, ...]) -> _Table:

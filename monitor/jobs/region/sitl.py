@@ -29,11 +29,8 @@ from monitor.types.space import Region
 KEYWORDS: Final[tuple[tuple[Region, str], ...]] = (
     (Region.PLASMA_SHEET_BOUNDARY_LAYER, r"(?i:psbl|plasma[ -]?sheet boundary(?: layer)?)"),
     (Region.BOUNDARY_LAYER, r"(?i:llbl|hlbl|(?:low|high)[ -]latitude boundary layer|boundary layer)|BL"),
-    (
-        Region.PLASMA_SHEET,
-        r"(?i:plasma[ -]?sheet|cps|neutral sheet|bbfs?|dfbs?|dipolari[sz]ations?(?: (?:fronts?|flux bundles?))?"
-        r"|bursty bulk flows?)|PS|DFs?|NS",
-    ),
+    (Region.PLASMA_SHEET, r"(?i:plasma[ -]?sheet|cps|neutral sheet|bbfs?|bursty bulk flows?)|PS|NS"),
+    (Region.PLASMA_SHEET, r"(?i:dfbs?|dipolari[sz]ations?(?: (?:fronts?|flux bundles?))?)|DFs?"),
     (Region.LOBE, r"(?i:lobes?)"),
     (Region.BOW_SHOCK, r"(?i:bow ?-?shock)|BS"),
     (Region.FORESHOCK, r"(?i:(?:ion )?foreshock)|FS"),
@@ -74,7 +71,9 @@ _CROSSING: Final = re.compile(
 _PIECES: Final = re.compile(r"[,;]|\.(?=\s|$)|\b(?:in|into|inside|within|at|with)\b", re.IGNORECASE)
 _BEFORE: Final = re.compile(rf"(?i)\b(?:(?P<elsewhere>{ELSEWHERE})|(?P<doubt>{DOUBT}))\b")
 _KEYWORD: Final = re.compile(
-    "|".join(f"(?<![A-Za-z0-9])(?P<{region.name}>{names})(?![A-Za-z0-9])" for region, names in KEYWORDS)
+    "|".join(
+        f"(?<![A-Za-z0-9])(?P<row{row}>{names})(?![A-Za-z0-9])" for row, (_, names) in enumerate(KEYWORDS)
+    )
 )
 _SHEET: Final = re.compile(rf"(?<![A-Za-z0-9])(?:{CURRENT_SHEET})(?![A-Za-z0-9])")
 _ROW: Final = re.compile(
@@ -116,7 +115,8 @@ def _named(comment: str, keyword: re.Pattern[str]) -> tuple[frozenset[Region], f
     doubtful: set[Region] = set()
     for piece in _PIECES.split(comment):
         for match in keyword.finditer(piece):
-            region = Region[match.lastgroup] if match.lastgroup else Region.PLASMA_SHEET
+            row = match.lastgroup
+            region = KEYWORDS[int(row.removeprefix("row"))][0] if row else Region.PLASMA_SHEET
             words = [one.lastgroup for one in _BEFORE.finditer(piece, 0, match.start())]
             if "elsewhere" in words:
                 continue
