@@ -55,6 +55,11 @@ class CraftSamples:
         """Earliest time that can still be held; None before the first sample."""
         return None if self._end_cell is None else (self._end_cell - self._capacity) * CELL_NS
 
+    @property
+    def rows_held(self) -> int:
+        """How many samples are in memory."""
+        return self._stop - self._begin
+
     def write(self, block: SampleBlock) -> tuple[int, int]:
         """Take a block; return the begin of what it may change (ns), and how many of its samples were too old."""
         self._advance(-(-(block.end_ns + _REACH_NS) // CELL_NS))
