@@ -6,12 +6,23 @@ from typing import Final
 
 import numpy as np
 
-from monitor.science.synthetic.craft.fluctuations import coloured
-from monitor.science.synthetic.craft.series import PlasmaSeries, State
-from monitor.types import CELL_NS, VARIABLES, Domain, SampleBlock
+from monitor.science.synthetic.craft.courses import CourseRanges, course_along
+from monitor.science.synthetic.craft.series import PlasmaSeries
+from monitor.types import CELL_NS, VARIABLES, Domain, Region, SampleBlock
 
 CRAFT: Final = "MMS1"
 _SEED = 11
+# Steps of 4.5 s in each region, nine hours together: all ten pass by in the demo's first minute.
+_STAYS = [
+    (Region.SOLAR_WIND, 700),
+    (Region.FORESHOCK, 600),
+    (Region.MAGNETOSHEATH, 1200),
+    (Region.BOUNDARY_LAYER, 200),
+    (Region.MAGNETOSPHERE, 1600),
+    (Region.PLASMA_SHEET, 1100),
+    (Region.PLASMA_SHEET_BOUNDARY_LAYER, 500),
+    (Region.LOBE, 1300),
+]
 # What is sent; the totals follow from it.
 _SENT = ("Bx", "By", "Bz", "N", "Vx", "Vy", "Vz", "Tpar", "Tperp")
 
@@ -57,29 +68,5 @@ class CraftFeed:
 
 def simulated_craft(begin_ns: int) -> CraftFeed:
     """The spacecraft from a time on."""
-    return CraftFeed(CRAFT, begin_ns, _passage())
-
-
-def _passage() -> PlasmaSeries:
-    """One way, in about nine hours."""
-    rng = np.random.default_rng(_SEED)
-    parts = [PlasmaSeries.uniform(state, 800) for state in _STATES]
-    joined = PlasmaSeries.joined(parts)
-    noise = 0.03 * np.array([coloured(rng, joined.steps, -1.7) for _ in range(6)])
-    size = np.linalg.norm(joined.B_nT, axis=1)
-    return PlasmaSeries(
-        joined.B_nT + (noise[:3] * size).T,
-        joined.N_cm3 * np.exp(noise[3]),
-        joined.V_kms * (1.0 + noise[4][:, None]),
-        joined.Tpar_eV * np.exp(noise[5]),
-        joined.Tperp_eV * np.exp(noise[5]),
-    )
-
-
-_STATES = (
-    State(np.array([3.0, -3.0, 1.0]), 6.0, np.array([-420.0, 20.0, 5.0]), 12.0, 15.0),
-    State(np.array([8.0, -15.0, 6.0]), 22.0, np.array([-180.0, 60.0, 20.0]), 150.0, 220.0),
-    State(np.array([5.0, 5.0, 50.0]), 0.6, np.array([-10.0, 15.0, 0.0]), 3500.0, 4000.0),
-    State(np.array([12.0, 2.0, 8.0]), 0.3, np.array([30.0, 10.0, 0.0]), 4500.0, 4500.0),
-    State(np.array([25.0, 3.0, 5.0]), 0.02, np.array([-10.0, 0.0, 5.0]), 200.0, 200.0),
-)
+    course = course_along(np.random.default_rng(_SEED), CourseRanges(), _STAYS)
+    return CraftFeed(CRAFT, begin_ns, course.series)

@@ -19,9 +19,11 @@ from mqtt_kit import Mosquitto
 
 from monitor.decoders import DECODERS
 from monitor.errors import ArchiveError, BrokerError, MonitorError
+from monitor.io.files import open_archives
+from monitor.io.files_series import SourceSeries
 from monitor.jobs import replay as replay_module
 from monitor.jobs.replay import replay
-from monitor.types import SECOND_NS, Message, SampleBlock, iso_time
+from monitor.types import CELL_NS, SECOND_NS, Domain, Message, SampleBlock, iso_time
 
 pytestmark = pytest.mark.broker
 
@@ -132,6 +134,39 @@ async def test_spacecraft_goes_to_its_own_topic(mosquitto: Mosquitto, tmp_path: 
     assert {(block.source, block.components, block.domain.value) for block in listener.blocks} == {
         ("MMS1", ("Bx", "Vx"), "craft")
     }
+
+
+async def test_spacecraft_samples_keep_frame_and_gaps_in_pieces_that_its_windows_wait_for(
+    mosquitto: Mosquitto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count = 200
+    values = np.stack([np.arange(count) / 8.0, np.full(count, 5.0)])
+    values[0, ::7] = np.nan
+    craft = SourceSeries("MMS1", ("Bx", "N"), T0_NS, CELL_NS, values, "made", Domain.CRAFT, frame="dmpa")
+    ground = open_archives([write_station(tmp_path, "TAR", 900)])
+    monkeypatch.setattr(replay_module, "open_archives", lambda *_: [craft, *ground])
+    async with listening(mosquitto) as listener:
+        # The longest pieces of the default configuration: half of 60 s where a spacecraft is among the sources.
+        report = await replay(["made"], to=mosquitto.url, speed=None)
+        await listener.until(count + 900)
+    assert report.samples == count + 900
+    assert max(block.end_ns - block.t0_ns for block in listener.blocks) <= 30 * SECOND_NS
+    own = [block for block in listener.blocks if block.source == "MMS1"]
+    assert {(block.frame, block.step_ns, block.components) for block in own} == {
+        ("dmpa", CELL_NS, ("Bx", "N"))
+    }
+    np.testing.assert_array_equal(np.concatenate([block.values for block in own], axis=1), values)
+    # The sources advance together: nothing starts more than a piece before what came earlier.
+    starts = np.array([block.t0_ns for block in listener.blocks])
+    assert (np.maximum.accumulate(starts) - starts).max() < 30 * SECOND_NS
+
+
+async def test_stations_alone_are_cut_by_their_own_windows(mosquitto: Mosquitto, tmp_path: Path) -> None:
+    spec = write_station(tmp_path, "TAR")
+    async with listening(mosquitto) as listener:
+        await replay([spec], to=mosquitto.url, speed=None, craft_lateness_s=2.0)
+        await listener.until(SAMPLES)
+    assert {block.count for block in listener.blocks} == {60}
 
 
 async def test_only_what_is_named_is_published(mosquitto: Mosquitto, tmp_path: Path) -> None:
@@ -249,6 +284,7 @@ async def test_file_without_a_native_component_is_refused(tmp_path: Path) -> Non
         ({"speed": 0.0}, "speed is 0; give a number above 0, or max"),
         ({"speed": float("nan")}, "speed is nan"),
         ({"lateness_s": 0.0}, "lateness is 0 s; it must be above 0"),
+        ({"craft_lateness_s": 0.0}, "lateness is 0 s; it must be above 0"),
         (
             {"password_file": Path("/nonexistent/secret")},
             "the password file /nonexistent/secret cannot be read",
