@@ -105,7 +105,9 @@ def window_noise(rng: np.random.Generator, steps: int, slope: float, outer_s: fl
     Steep noise varies mostly over longer times than a window's: measured spreads are those within windows.
     """
     window_s = WINDOW_CELLS * STEP_S
-    frequency = np.arange(1.0, 257.0) / (512.0 * STEP_S)
+    longest = max(steps, math.ceil(outer_s / STEP_S))
+    # The frequencies that `coloured` is made of.
+    frequency = np.fft.rfftfreq(1 << (longest - 1).bit_length(), STEP_S)[1:]
     power = np.maximum(frequency, 1.0 / outer_s) ** slope
     # What a window's own mean takes away of each frequency.
     share = float((power * (1.0 - np.sinc(frequency * window_s) ** 2)).sum() / power.sum())

@@ -277,7 +277,7 @@ def _lined(
     extent = max(2, round(ranges.boundary_steps.draw(rng)))
     begin, end = layer
     boundary = (end, min(steps, end + extent)) if inbound else (max(0, begin - extent), begin)
-    past = np.arange(steps) - (boundary[1] if inbound else boundary[0]) + 0.5
+    past = np.arange(steps, dtype=np.float64) - (boundary[1] if inbound else boundary[0]) + 0.5
     soft = min(max(1.0, 0.1 * extent), 6.0)
     mixture = boundary_layer(rng, ranges, sheath, sphere, steps)
     return mixture.mixed(sphere, _rise(past if inbound else -past, 0.0, soft)), boundary

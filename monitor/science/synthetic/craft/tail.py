@@ -44,6 +44,10 @@ _HIGHEST_LEVEL: Final = 0.9
 """|Bx| over the lobe's field beyond which a place is no longer of the plasma sheet."""
 
 
+_HIGHEST_LOBE_BETA: Final = 0.25
+"""Where ions weigh more than that, a place is no longer of the lobe, but of what borders on it."""
+
+
 def lobe_state(rng: np.random.Generator, ranges: TailRanges) -> State:
     """One place in a lobe: of the tail, or at high latitudes near the Earth."""
     if rng.random() < ranges.polar_probability:
@@ -179,6 +183,8 @@ def _lobe(rng: np.random.Generator, ranges: TailRanges, magnitude_nT: float, alo
         density, temperature = ranges.lobe_cm3.draw(rng), ranges.lobe_eV.draw(rng)
         # Outflow of the ionosphere, or a slow drift back.
         flow = flow + rng.normal(0.0, 30.0) * along
+    most = _HIGHEST_LOBE_BETA * float(magnetic_pressure_nPa(magnitude_nT)) * _PER_NPA
+    density = min(density, most / temperature)
     parallel_eV, perpendicular_eV = parted_eV(temperature, math.exp(rng.normal(0.0, 0.25)))
     return State(magnitude_nT * along, density, flow, parallel_eV, perpendicular_eV)
 

@@ -109,15 +109,15 @@ class TailRanges:
     dipolar_probability: float = 0.2
     dipolar_nT: Range = Range(6.0, 25.0, log=True)
     sheet_kms: Range = Range(5.0, 100.0, log=True)
-    sheet_compressive: Range = Range(0.006, 0.25, log=True)
+    sheet_compressive: Range = Range(0.006, 0.3, log=True)
     sheet_moments: Range = Range(0.02, 0.18, log=True)
     sheet_moment_kms: Range = Range(5.0, 60.0, log=True)
     sheet_slope: Range = Range(-2.9, -1.8)
     hovering: Range = Range(0.003, 0.05, log=True)
-    flapping_probability: float = 0.45
-    flapping: Range = Range(0.05, 1.2, log=True)
+    flapping_probability: float = 0.5
+    flapping: Range = Range(0.05, 1.4, log=True)
     flapping_period_s: Range = Range(60.0, 600.0, log=True)
-    crossing_probability: float = 0.2
+    crossing_probability: float = 0.25
     crossing_steps: Range = Range(4.0, 120.0, log=True)
     bursts_probability: float = 0.35
     burst_spacing_s: Range = Range(150.0, 1500.0, log=True)
