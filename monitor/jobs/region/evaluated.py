@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -101,7 +101,7 @@ class Evaluated:
             "synthetic": self.synthetic,
             "forms": {form: one.to_json() for form, one in self.forms.items()},
             "patterns": {
-                pattern: {form: one.to_json() for form, one in forms.items()}
+                pattern: {form: _figures(one) for form, one in forms.items()}
                 for pattern, forms in self.patterns.items()
             },
             "rivals": {name: one.to_json() for name, one in self.rivals.items()},
@@ -206,6 +206,17 @@ def criteria(one: Evaluated) -> list[Criterion]:
             _at_most(f"expected calibration error, {form}", measures.calibration_error.value, 0.03),
         ]
     return found
+
+
+def _figures(one: RegionMeasures) -> dict[str, Json]:
+    """What is asked of a pattern; the rest of its measures would fill pages."""
+    return {
+        "windows": one.windows,
+        "accuracy": asdict(one.accuracy),
+        "macro": asdict(one.macro),
+        "calibration_error": asdict(one.calibration_error),
+        "recall": {each.region: each.recall.value for each in one.classes},
+    }
 
 
 def _least(values: list[float | None]) -> float | None:

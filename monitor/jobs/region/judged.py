@@ -26,7 +26,8 @@ PATTERNS: Final = {
     "no N": (*FIELD, *FLOW, *TEMPERATURE),
     "no V": (*FIELD, "N", *TEMPERATURE),
     "no T": (*FIELD, "N", *FLOW),
-    "no components": ("B", "N", "V", "Tpar", "Tperp", "T"),
+    "no T∥ and T⊥": (*FIELD, "N", *FLOW, "T"),
+    "totals only": ("B", "N", "V", "T"),
 }
 """What is there, by name: instruments that fail, or that a mission does not have."""
 OTHER: Final = "other"
