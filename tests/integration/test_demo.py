@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import re
 import signal
@@ -10,18 +11,23 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
 from daemon_kit import PROGRAM, eventually
 
 from monitor.io.broker import find_mosquitto
+from monitor.types import REGIONS, Quality
 
 LINE = re.compile(
     r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ [A-Z]{3}-[A-Z]{3}\s+ +\d\.\d\d  (?P<label>NoFreq|Freq|PBL) +[\d.-]+ .*"
 )
 OTHER = re.compile(
-    r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ (emma|[A-Z]{3}-[A-Z]{3})\s+ +(\d\.\d\d|-)  (?P<label>L_pp|event) +\S.*"
+    r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ (emma|MMS1|[A-Z]{3}-[A-Z]{3})\s+ +(\d\.\d\d|-)  (?P<label>L_pp|event) +\S.*"
+)
+REGION = re.compile(
+    rf"\d{{4}}-\d\d-\d\dT\d\d:\d\d:\d\dZ MMS1 +-  (?P<label>{'|'.join(REGIONS)}|-) +(\d+%|-) +(?P<quality>{'|'.join(Quality)})\b.*"
 )
 # The same command on a machine without Mosquitto.
 WITHOUT_MOSQUITTO = (
@@ -71,9 +77,20 @@ def check_output(text: str) -> None:
     assert {"NoFreq", "Freq"} <= {match["label"] for match in labelled}, text
     others = [match for line in lines if (match := OTHER.fullmatch(line))]
     assert "L_pp" in {match["label"] for match in others}, text
-    assert len({match.start("label") for match in [*labelled, *others]}) == 1, "labels stand below each other"
+    regions = [match for line in lines if (match := REGION.fullmatch(line))]
+    if (files("monitor") / "models" / "bundled" / "region").is_dir():
+        assert "SW" in {match["label"] for match in regions}, text
+    changes = [match.group("label", "quality") for match in regions]
+    assert all(one != other for one, other in itertools.pairwise(changes)), "only changes are shown"
+    starts = {match.start("label") for match in [*labelled, *others, *regions]}
+    assert len(starts) == 1, "labels stand below each other"
     events = sum(line.endswith(": begin") for line in lines)
-    assert lines[-1] == f"{len(labelled)} labels, {events} events; stopped cleanly"
+    last = re.fullmatch(
+        r"(\d+) labels of pairs, (\d+) of spacecraft, (\d+) events; stopped cleanly", lines[-1]
+    )
+    assert last is not None, lines[-1]
+    assert (int(last[1]), int(last[3])) == (len(labelled), events)
+    assert int(last[2]) >= len({match.string[:20] for match in regions})
 
 
 def test_demo_shows_labels_and_leaves_nothing_behind(tmp_path: Path) -> None:
