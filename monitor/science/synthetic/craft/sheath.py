@@ -91,14 +91,14 @@ class SheathRanges:
     flow_share: Range = Range(0.05, 0.6, log=True)
     parallel_gain: Range = Range(1.5, 5.0, log=True)
     slope: Range = Range(-2.5, -1.0)
-    balance: Range = Range(-0.9, 0.7)
+    balance: Range = Range(-0.8, 0.9)
     alfvenicity: Range = Range(0.0, 0.9)
     anisotropy_gain: Range = Range(0.85, 1.3)
-    mirror_probability: float = 0.45
+    mirror_probability: float = 0.35
     parallel_mirror_probability: float = 0.12
     mirror_s: Range = Range(9.0, 45.0, log=True)
     mirror_log: Range = Range(0.08, 0.7, log=True)
-    mirror_density: Range = Range(0.2, 0.9)
+    mirror_density: Range = Range(0.1, 0.8)
     mirror_skew: Range = Range(-1.0, 1.0)
     jets_per_h: Range = Range(0.5, 8.0, log=True)
     jet_s: Range = Range(12.0, 150.0, log=True)
@@ -199,7 +199,7 @@ def _add_turbulence(
     happens.heat(saturated(heat * noise() + rng.uniform(-0.3, 0.67) * happens.density, 1.0))
     happens.perpendicular[:] += 0.4 * heat * noise()
     speed = state.alfven_speed_kms
-    moved = strength(ranges.flow_share) * speed * np.column_stack([noise() for _ in range(3)])
+    moved = min(strength(ranges.flow_share), 0.9) * speed * np.column_stack([noise() for _ in range(3)])
     unit = state.B_nT / np.linalg.norm(state.B_nT)
     sense = ranges.alfvenicity.draw(rng) * (1.0 if rng.random() < 0.5 else -1.0)
     happens.flow_kms[:] += moved + sense * speed * (happens.directions(state) - unit)
@@ -247,7 +247,8 @@ def _add_jet(
     speed = float(np.linalg.norm(state.V_kms))
     heading = turned(state.V_kms / max(speed, 1e-9) - np.array([0.5, 0.0, 0.0]), rng, 15.0)
     heading /= max(float(np.linalg.norm(heading)), 1e-9)
-    gain = (ranges.jet_gain.draw(rng) - 1.0) * max(speed, 80.0)
+    # No jet is faster than the wind that it came from, which seldom exceeds 650 km/s.
+    gain = min((ranges.jet_gain.draw(rng) - 1.0) * max(speed, 80.0), max(650.0 - speed, 60.0))
     happens.flow_kms[:] += gain * shape[:, None] * heading
     happens.density[:] += ranges.jet_density_log.draw(rng) * shape
     happens.heat(-rng.uniform(0.0, 0.35) * shape)

@@ -20,6 +20,7 @@ LONGEST_LAYER: Final = 30
 
 _DRAWS = 40
 _BOOST = 1.15
+_OUTRUN = 3.0
 _WARMER = 1.1
 _GYRO_RAD_S: Final = ELEMENTARY_C / PROTON_KG * 1e-9
 _INERTIAL_KM: Final = 227.7
@@ -144,7 +145,8 @@ def shock_jump(rng: np.random.Generator, ranges: ShockRanges, upstream: State) -
         normal = _normal(rng, at_share(ranges.cone_deg, 0.1) if late else peaked(rng, ranges.cone_deg))
         speed_kms = peaked(rng, ranges.speed_kms)
         mach = ranges.least_fast_mach.draw(rng) * _BOOST ** max(attempt - _DRAWS, 0)
-        jump = _jump(upstream, pressure_nPa, normal, speed_kms, mach, boosted=late)
+        fastest_kms = _OUTRUN * ranges.speed_kms.high if late else speed_kms
+        jump = _jump(upstream, pressure_nPa, normal, speed_kms, mach, fastest_kms)
         if jump is not None:
             return _with_ions(rng, ranges, jump)
     raise ValueError(f"plasma at {np.linalg.norm(upstream.V_kms):.0f} km/s is too slow for a bow shock")
@@ -161,16 +163,18 @@ def _jump(
     normal: FloatArray,
     speed_kms: float,
     least_mach: float,
-    *,
-    boosted: bool,
+    fastest_kms: float,
 ) -> ShockJump | None:
-    """The jump at this normal, its downstream ions taking the whole pressure; None if there is none."""
+    """The jump at this normal, its downstream ions taking the whole pressure; None if there is none.
+
+    Up to `fastest_kms` the shock moves out, where that gives it its least Mach number.
+    """
     found = flow_against(upstream, pressure_nPa, normal, speed_kms)
     least_kms = least_mach * found.fast_kms
     if found.inflow_kms < least_kms:
-        if not boosted:
-            return None
         speed_kms += least_kms - found.inflow_kms
+        if speed_kms > fastest_kms:
+            return None
         found = flow_against(upstream, pressure_nPa, normal, speed_kms)
     try:
         downstream, downstream_nPa = behind_shock(upstream, pressure_nPa, normal, speed_kms)

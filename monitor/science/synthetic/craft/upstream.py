@@ -263,7 +263,7 @@ def _add_waves(
     """Waves of the fast mode, regular to turbulent; |B| and N swell together."""
     steps = happens.field.size
     wave, quarter = waves(rng, steps, peaked(rng, ranges.wave_s), bandwidth=ranges.bandwidth.draw(rng))
-    regular = math.sqrt(ranges.regularity.draw(rng))
+    regular = math.sqrt(min(ranges.regularity.draw(rng), 1.0))
     rough, slope = math.sqrt(1.0 - regular * regular), ranges.wave_slope.draw(rng)
     steep = wave + ranges.steepening.draw(rng) * wave * quarter
     first, second = perpendicular(rng, state.B_nT)
