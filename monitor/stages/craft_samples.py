@@ -215,18 +215,33 @@ def _average(cells: FloatArray, middle: IntArray, values: FloatArray, there: Boo
 
 def _cover(cells: FloatArray, middle: IntArray, step: IntArray, values: FloatArray, there: BoolArray) -> None:
     """Fill what is still empty with the nearest sample, where that one covers the middle of the cell."""
-    empty = np.isnan(cells)
+    empty = np.isnan(cells) & _coverable(cells.shape[0], middle, step)[:, np.newaxis]
     for column in np.flatnonzero(empty.any(axis=0) & there.any(axis=0)):
         rows = np.flatnonzero(there[:, column])
         where = np.flatnonzero(empty[:, column])
         centre = (2 * where + 1) * CELL_NS
         right = np.minimum(np.searchsorted(middle[rows], centre), rows.size - 1)
         left = np.maximum(right - 1, 0)
-        distance_left, distance_right = (np.abs(middle[rows[side]] - centre) for side in (left, right))
-        nearest = rows[np.where(distance_left <= distance_right, left, right)]
-        # Half a step and a tenth, of doubled times: 1.2 steps.
-        covers = 5 * np.abs(middle[nearest] - centre) <= 6 * step[nearest]
+        is_left = np.abs(middle[rows[left]] - centre) <= np.abs(middle[rows[right]] - centre)
+        nearest = rows[np.where(is_left, left, right)]
+        covers = np.abs(middle[nearest] - centre) <= _reach(step[nearest])
         cells[where[covers], column] = values[nearest[covers], column]
+
+
+def _coverable(count: int, middle: IntArray, step: IntArray) -> BoolArray:
+    """Which of the first `count` cells have their middle in the interval of a sample of whatever variable."""
+    # Cell k has its doubled middle at (2 k + 1) · CELL_NS.
+    first = -((CELL_NS + _reach(step) - middle) // (2 * CELL_NS))
+    beyond = (middle + _reach(step) - CELL_NS) // (2 * CELL_NS) + 1
+    edges = np.zeros(count + 1, dtype=np.int64)
+    np.add.at(edges, np.clip(first, 0, count), 1)
+    np.add.at(edges, np.clip(beyond, 0, count), -1)
+    return np.asarray(np.cumsum(edges[:-1]) > 0)
+
+
+def _reach(step: IntArray) -> IntArray:
+    """Twice the time that a sample reaches from its middle: half a step, and a tenth for jitter."""
+    return 6 * step // 5
 
 
 def _derive_totals(cells: FloatArray) -> None:

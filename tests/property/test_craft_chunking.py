@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
 from collections.abc import Sequence
@@ -55,7 +56,7 @@ INSTRUMENTS = (
     _instrument(("B",), 2.0, 10.0, 4),
 )
 # An outage of all, a gap of the field, a sample of the moments, and a velocity that comes and goes.
-for _, t0, step, series in INSTRUMENTS:
+for _, _t0, step, series in INSTRUMENTS:
     series[:, (600 * S) // step : (680 * S) // step] = np.nan
 INSTRUMENTS[0][3][:, 290:294] = np.nan
 INSTRUMENTS[1][3][:, 100] = np.nan
@@ -104,7 +105,7 @@ def arrivals(draw: st.DrawFn) -> list[list[SampleBlock] | Tick]:
     for number, (_, _, _, values) in enumerate(INSTRUMENTS):
         cuts = sorted(rng.sample(range(1, values.shape[1]), draw(st.integers(0, 12))))
         edges = [0, *cuts, values.shape[1]]
-        blocks += [piece(number, first, last) for first, last in zip(edges, edges[1:], strict=False)]
+        blocks += [piece(number, first, last) for first, last in itertools.pairwise(edges)]
     reach_s = draw(st.sampled_from([0.0, 60.0, 600.0, 10_000.0]))
     blocks.sort(key=lambda block: block.end_ns + rng.random() * reach_s * S)
     for at in draw(st.lists(st.integers(0, len(blocks) - 1), max_size=5)):

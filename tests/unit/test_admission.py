@@ -83,6 +83,120 @@ def test_known_spacecraft_is_let_in() -> None:
     assert gate.snapshot()["manners"] == {}
 
 
+def plasma(
+    start_s: float = 0.0, step_s: float = 4.5, frame: str | None = None, count: int = 5, **values: float
+) -> SampleBlock:
+    """Quiet solar wind, or the values given; NaN for every third sample of the first component."""
+    rows = np.repeat(np.array(list(values.values()), dtype=np.float64)[:, None], count, axis=1)
+    rows[0, 2::3] = np.nan
+    return SampleBlock(
+        "MMS1",
+        tuple(values),
+        round(start_s * S),
+        round(step_s * S),
+        rows,
+        domain=Domain.CRAFT,
+        frame=frame,
+    )
+
+
+WIND = {
+    "Bx": 3.0,
+    "By": -4.0,
+    "Bz": 0.0,
+    "N": 5.0,
+    "Vx": -400.0,
+    "Vy": 0.0,
+    "Vz": 0.0,
+    "Tpar": 10.0,
+    "Tperp": 10.0,
+}
+
+
+@pytest.mark.parametrize("step_s", [1.0, 3.0, 4.017, 4.5, 10.0])
+def test_spacecraft_may_send_at_any_cadence_and_change_it(step_s: float) -> None:
+    gate = admission()
+    gate.admit(plasma(**WIND))
+    gate.admit(plasma(30.0, step_s=step_s, **WIND))
+
+
+@pytest.mark.parametrize(
+    ("values", "reason", "named"),
+    [
+        ({"Kp": 3.0}, "no_quantity", "Kp"),
+        ({**WIND, "B": 5000.0}, "inconsistent_total", "median B of 5000 nT, its components make 5"),
+        ({**WIND, "B": 3.0}, "inconsistent_total", "median B of 3 nT"),
+        ({**WIND, "V": 300.0}, "inconsistent_total", "median V of 300 km/s"),
+        ({**WIND, "T": 15.0}, "inconsistent_total", "median T of 15 eV"),
+        ({"Bx": 3e-9, "By": 4e-9, "Bz": 0.0}, "implausible_unit", "median B of 5e-09; expected are nT"),
+        ({"V": 19_000.0}, "implausible_unit", "expected are km/s"),
+        ({"N": 80_000.0}, "implausible_unit", "expected are cm-3"),
+        ({"T": 0.1}, "implausible_unit", "expected are eV"),
+        ({"Tpar": 1e5, "Tperp": 1e5}, "implausible_unit", "median T of 1e+05"),
+    ],
+)
+def test_plasma_in_other_units_is_refused_with_what_was_expected(
+    values: dict[str, float], reason: str, named: str
+) -> None:
+    gate = admission()
+    error = refused(gate, plasma(**values))
+    assert error.reason == reason
+    assert named in error.detail
+    assert gate.snapshot()["craft"] == {}
+
+
+@pytest.mark.parametrize("step_s", [0.999, 10.001])
+def test_spacecraft_step_that_no_cell_can_hold_is_refused(step_s: float) -> None:
+    assert refused(admission(), plasma(step_s=step_s, **WIND)).reason == "step_unsupported"
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {**WIND, "B": 5.9, "V": 405.0, "T": 10.2},
+        {
+            "Bx": 12.0,
+            "By": 0.0,
+            "Bz": 0.0,
+            "B": 22.0,
+        },  # the sheath: a mean magnitude well above that of the mean
+        {"B": 0.05, "N": 0.003, "T": 20_000.0, "V": 5.0},
+        {"B": 20_000.0, "N": 4000.0, "T": 0.5},
+        {"V": 2500.0, "N": 0.0},
+        {"Bx": np.nan, "T": np.nan},
+    ],
+)
+def test_extremes_of_near_earth_plasma_are_let_in(values: dict[str, float]) -> None:
+    admission().admit(plasma(**values))
+
+
+def test_frame_may_not_change_until_the_earlier_data_are_forgotten() -> None:
+    gate = admission()
+    gate.admit(plasma(frame="dmpa", Bx=3.0))
+    gate.admit(plasma(frame="dbcs", Vx=-400.0))  # every vector has its own
+    gate.admit(plasma(30.0, N=5.0))  # a density has none
+    error = refused(gate, plasma(30.0, Bx=3.0))
+    assert (error.reason, error.detail.partition(" sends ")[2]) == ("frame_changed", "B in gse after dmpa")
+    gate.admit(plasma(30.0, frame="dmpa", Bx=3.0))
+    gate.admit(plasma(60.0 + FORGET_S, Bx=3.0))
+    assert refused(gate, plasma(70.0 + FORGET_S, frame="dmpa", Bx=3.0)).reason == "frame_changed"
+    gate.admit(plasma(70.0 + FORGET_S, frame="gse", Bx=3.0))
+
+
+def test_frames_survive_a_restart_as_json() -> None:
+    gate, other = admission(), admission()
+    gate.admit(plasma(frame="dmpa", Bx=3.0))
+    other.restore(json.loads(json.dumps(gate.snapshot())))
+    assert refused(other, plasma(30.0, Bx=3.0)).reason == "frame_changed"
+    assert other.snapshot() == gate.snapshot()
+
+
+def test_state_of_before_spacecraft_is_taken_up() -> None:
+    gate = admission()
+    gate.restore({"version": 1, "manners": {}})
+    gate.admit(plasma(frame="dmpa", Bx=3.0))
+
+
 def test_kp_is_let_in_whatever_its_step() -> None:
     gate = admission()
     gate.admit(block(source="KP", domain=Domain.INDEX, step_s=10800.0, components=("Kp",)))

@@ -7,9 +7,16 @@ import json
 import numpy as np
 import pytest
 
-from monitor.stages.health import Health, HealthStage, SourceClocks
+from monitor.stages.health import Health, HealthStage, Patience, SourceClocks
 from monitor.types import (
+    CELL_NS,
     SECOND_NS,
+    SUPPORT_CELLS,
+    VARIABLES,
+    WINDOW_CELLS,
+    CraftHole,
+    CraftStretch,
+    Domain,
     Label,
     Pair,
     Product,
@@ -170,3 +177,110 @@ def test_state_of_another_version_is_refused() -> None:
 
 def test_states_are_those_of_the_contract() -> None:
     assert {str(state) for state in Health} == {"ok", "late", "gap", "flat", "spikes", "clock", "offline"}
+
+
+def craft_stage() -> HealthStage:
+    return HealthStage(
+        {"MUO": ["MUO-PEL"]},
+        120 * S,
+        1800 * S,
+        craft=("MMS1", "C1"),
+        craft_patience=Patience(60 * S, 900 * S),
+    )
+
+
+def craft_clocks(now_s: int = 0, behind_s: int = 0) -> SourceClocks:
+    now = T_NS + now_s * S
+    return SourceClocks({"MMS1": now - behind_s * S}, now, Domain.CRAFT)
+
+
+def stretch(
+    windows: int = 1, flat: tuple[str, ...] = (), missing: tuple[str, ...] = (), *, context: bool = True
+) -> CraftStretch:
+    """The last windows before T, with parts of the field that stand still."""
+    size = SUPPORT_CELLS + windows - 1 if context else WINDOW_CELLS
+    values = np.random.default_rng(2).normal(10.0, 1.0, (size, len(VARIABLES)))
+    for names, value in ((flat, 3.0), (missing, np.nan)):
+        values[:, [VARIABLES.index(name) for name in names]] = value
+    ends = tuple(T_NS - (windows - 1 - n) * CELL_NS for n in range(windows))
+    return CraftStretch("MMS1", T_NS - size * CELL_NS, values, ends, context, missing, (0.0,) * windows)
+
+
+FIELD = ("Bx", "By", "Bz", "B")
+
+
+@pytest.mark.parametrize(
+    ("window", "state", "coverage"),
+    [
+        (stretch(), "ok", 1.0),
+        (stretch(5), "ok", 1.0),
+        (stretch(flat=FIELD), "flat", 1.0),
+        (stretch(3, flat=FIELD), "flat", 1.0),
+        (stretch(flat=FIELD, context=False), "flat", 1.0),
+        (stretch(flat=("B",), missing=("Bx", "By", "Bz")), "flat", 1.0),
+        (stretch(flat=("B",)), "ok", 1.0),
+        (stretch(missing=FIELD), "ok", 1.0),
+        (CraftHole("MMS1", T_NS, 0.4, "gap", ()), "gap", 0.4),
+    ],
+)
+def test_spacecraft_is_what_its_last_window_was(
+    window: CraftStretch | CraftHole, state: str, coverage: float
+) -> None:
+    (product,) = craft_stage().feed([window, craft_clocks()])
+    assert product.topic == "health/MMS1"
+    assert (product.body["kind"], product.body["state"]) == ("spacecraft", state)
+    assert product.body["coverage"] == coverage
+
+
+def test_field_that_stood_still_in_the_context_alone_is_not_flat() -> None:
+    """The last of the three windows moves in its first cell."""
+    window = stretch(3, flat=FIELD)
+    window.values[8, :4] = 4.0
+    health = craft_stage()
+    health.feed([window, craft_clocks()])
+    assert health.states() == {"MMS1": "ok"}
+    still = stretch(3, flat=FIELD)
+    still.values[7, :4] = 4.0
+    health.feed([still, craft_clocks(1)])
+    assert health.states() == {"MMS1": "flat"}
+
+
+def test_spacecraft_is_late_and_offline_by_its_own_patience() -> None:
+    health = craft_stage()
+    health.feed([craft_clocks()])
+    assert health.states() == {"MMS1": "ok"}
+    for behind, state in ((61, "late"), (901, "offline"), (0, "ok")):
+        health.feed([craft_clocks(1000, behind)])
+        assert health.states()["MMS1"] == state
+
+
+def test_spacecraft_never_heard_is_offline_and_stations_are_not_asked() -> None:
+    health = craft_stage()
+    health.feed([craft_clocks()])
+    assert said(health.feed([craft_clocks(901)])) == {"C1": "offline"}
+    assert "MUO" not in health.states()
+
+
+def test_older_window_that_changed_says_nothing_of_now() -> None:
+    health = craft_stage()
+    health.feed([stretch(), craft_clocks()])
+    assert health.feed([CraftHole("MMS1", T_NS - CELL_NS, 0.0, "gap", ()), craft_clocks(1)]) == []
+
+
+def test_restart_says_nothing_twice_of_spacecraft() -> None:
+    health, other = craft_stage(), craft_stage()
+    health.feed([stretch(flat=FIELD), craft_clocks()])
+    other.restore(json.loads(json.dumps(health.snapshot())))
+    assert other.feed([craft_clocks(1)]) == []
+    assert said(other.feed([craft_clocks(901)])) == {"C1": "offline"}
+
+
+def test_state_of_before_spacecraft_is_taken_up() -> None:
+    health = craft_stage()
+    health.restore({"version": 1, "said": {"MUO": ["ok", T_NS, 0]}, "begun_ns": T_NS})
+    assert health.states() == {"MUO": "ok"}
+
+
+def test_spacecraft_without_patience_are_a_mistake() -> None:
+    with pytest.raises(ValueError, match="MMS1"):
+        HealthStage({}, 1, 2, craft=("MMS1",))
