@@ -93,7 +93,7 @@ def _parser() -> argparse.ArgumentParser:
     demo.set_defaults(command=_demo)
 
     replay = commands.add_parser("replay", help="publish archive files as live messages")
-    replay.add_argument("files", nargs="+", metavar="FILE", help="FILE or CODE=FILE")
+    replay.add_argument("files", nargs="+", metavar="FILE", help="FILE, CODE=FILE or ID.QUANTITY=FILE")
     replay.add_argument("--to", required=True, metavar="URL", help="mqtt://HOST[:PORT]")
     replay.add_argument(
         "--speed", type=speed, default=1.0, metavar="N|max", help="times real time, or max (default 1)"
@@ -111,7 +111,7 @@ def _parser() -> argparse.ArgumentParser:
     process = commands.add_parser(
         "process", help="the pipeline offline: files in, one JSON object a line out"
     )
-    process.add_argument("files", nargs="+", metavar="FILE", help="FILE or CODE=FILE")
+    process.add_argument("files", nargs="+", metavar="FILE", help="FILE, CODE=FILE or ID.QUANTITY=FILE")
     process.add_argument("-o", "--output", default="-", metavar="OUT.jsonl", help="default: standard output")
     process.add_argument(
         "--profiles",

@@ -181,17 +181,15 @@ def _centre_ns(body: Mapping[str, Json]) -> int:
 
 
 def _draw_quantity(axis: Any, quantity: _Quantity, series: Sequence[SourceSeries], span: Span) -> None:
-    missing = []
-    for name, legend, colour in quantity.lines:
-        if not _draw_line(axis, series, span, name, legend, colour, logarithmic=quantity.logarithmic):
-            missing.append(name)
+    missing = [
+        name
+        for name, legend, colour in quantity.lines
+        if not _draw_line(axis, series, span, name, legend, colour, logarithmic=quantity.logarithmic)
+    ]
     if len(missing) == len(quantity.lines) and quantity.instead is not None:
         _draw_line(axis, series, span, *quantity.instead, logarithmic=quantity.logarithmic)
     if missing:
-        axis.annotate(
-            f"missing:\n{' '.join(missing)}", (1.0, 0.0), xycoords="axes fraction", xytext=(6, 2),
-            textcoords="offset points", va="bottom", fontsize=8, color=INK, annotation_clip=False,
-        )  # fmt: skip
+        _say_missing(axis, missing)
     if quantity.logarithmic and axis.lines:
         axis.set_yscale("log")
     elif not quantity.logarithmic:
@@ -200,6 +198,21 @@ def _draw_quantity(axis: Any, quantity: _Quantity, series: Sequence[SourceSeries
     axis.grid(alpha=0.25)
     if axis.get_legend_handles_labels()[1]:
         axis.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, fontsize=9, handlelength=1.0)
+
+
+def _say_missing(axis: Any, names: Sequence[str]) -> None:
+    """Beside the lines; in their place, where there are none."""
+    if axis.lines:
+        axis.annotate(
+            f"missing:\n{' '.join(names)}", (1.0, 0.0), xycoords="axes fraction", xytext=(6, 2),
+            textcoords="offset points", va="bottom", fontsize=8, color=INK, annotation_clip=False,
+        )  # fmt: skip
+        return
+    axis.set_yticks([])
+    axis.text(
+        0.5, 0.5, f"missing: {' '.join(names)}", transform=axis.transAxes, ha="center", va="center",
+        fontsize=9, color=INK,
+    )  # fmt: skip
 
 
 def _draw_line(

@@ -182,7 +182,7 @@ class TestLines:
     def test_missing_variables_are_said_where_they_are_missing(self) -> None:
         figure = figure_of([], [measured(("B", "Vx", "Vy", "V", "T"))])
         said = [[one.get_text() for one in axis.texts] for axis in figure.axes[:4]]
-        assert said == [["missing:\nBx By Bz"], ["missing:\nN"], ["missing:\nVz"], ["missing:\nTpar Tperp"]]
+        assert said == [["missing:\nBx By Bz"], ["missing: N"], ["missing:\nVz"], ["missing:\nTpar Tperp"]]
         totals = [
             [t.get_text() for t in axis.get_legend().get_texts()]
             for axis in figure.axes[:4]
