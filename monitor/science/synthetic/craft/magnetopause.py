@@ -147,7 +147,8 @@ def balanced(rng: np.random.Generator, sheath: State, sphere: State) -> tuple[St
     sheath = replace(
         sheath, B_nT=sheath.B_nT * math.sqrt(fitted / pressure), N_cm3=sheath.N_cm3 * fitted / pressure
     )
-    scale = min(thermal, fitted - weakest, _PLASMA_SHARE * fitted) / thermal
+    most = min(fitted - weakest, _PLASMA_SHARE * fitted) * rng.uniform(0.3, 1.0)
+    scale = min(thermal, most) / thermal
     parted = scale ** rng.uniform(0.3, 0.9)
     magnitude = float(field_of_pressure_nT(fitted - scale * thermal))
     common = _NORMAL_SHARE.draw(rng) * min(magnitude, float(np.linalg.norm(sheath.B_nT)))
@@ -299,8 +300,7 @@ def _turned_field(
     outside, inside = sheath.B_nT.mean(axis=0), sphere.B_nT.mean(axis=0)
     normal = common_normal(outside, inside, sheath.V_kms.mean(axis=0))
     first, last = tangential(outside, normal, keep=True), tangential(inside, normal, keep=True)
-    shear = angle_about(normal, first, last)
-    angles = shear * turned
+    angles = angle_about(normal, first, last) * turned
     start = first / max(float(np.linalg.norm(first)), 1e-9)
     quarter = np.cross(normal, start)
     magnitude = (1.0 - turned) * np.linalg.norm(first) + turned * np.linalg.norm(last)

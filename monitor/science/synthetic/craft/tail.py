@@ -24,6 +24,7 @@ from monitor.science.synthetic.craft.inner import (
 )
 from monitor.science.synthetic.craft.series import ELEMENTARY_C, STEP_S, PlasmaSeries, State
 from monitor.science.synthetic.craft.tail_ranges import TailRanges
+from monitor.science.synthetic.ranges import Range
 from monitor.types import FloatArray
 
 __all__ = (
@@ -203,7 +204,7 @@ def _sheet_beneath(rng: np.random.Generator, ranges: TailRanges, above: State) -
     field = strongest * np.array([sign * level, level_y, level_z if rng.random() < 0.9 else -level_z])
     energy = float(pressure - magnetic_pressure_nPa(float(np.linalg.norm(field)))) * _PER_NPA
     temperature = (ranges.cold_eV if rng.random() < ranges.cold_probability else ranges.sheet_eV).draw(rng)
-    density = min(max(energy / temperature, ranges.sheet_cm3.low), ranges.sheet_cm3.high)
+    density = _density(rng, energy / temperature, ranges.sheet_cm3)
     parallel_eV, perpendicular_eV = parted_eV(energy / density, math.exp(rng.normal(0.0, 0.1)))
     flow = ranges.sheet_kms.draw(rng) * _flow_direction(rng, 0.35)
     return State(field, density, flow, parallel_eV, perpendicular_eV)
@@ -217,11 +218,21 @@ def _boundary_beneath(rng: np.random.Generator, ranges: TailRanges, above: State
     field = float(field_of_pressure_nT((1.0 - share) * pressure)) * along
     energy = share * pressure * _PER_NPA
     temperature = ranges.boundary_eV.draw(rng)
-    density = min(max(energy / temperature, ranges.boundary_cm3.low), ranges.boundary_cm3.high)
+    density = _density(rng, energy / temperature, ranges.boundary_cm3)
     parallel_eV, perpendicular_eV = parted_eV(energy / density, ranges.boundary_ratio.draw(rng))
     across, _ = perpendicular(rng, along)
     flow = ranges.boundary_kms.draw(rng) * across + rng.normal(0.0, 40.0) * along
     return State(field, density, flow, parallel_eV, perpendicular_eV)
+
+
+def _density(rng: np.random.Generator, wanted_cm3: float, limits: Range) -> float:
+    """A density within the limits: the one wanted, or one near the limit that it passes, so that none heaps up there."""
+    inward = math.exp(rng.uniform(0.0, 1.0))
+    if wanted_cm3 > limits.high:
+        return max(limits.high / inward, limits.low)
+    if wanted_cm3 < limits.low:
+        return min(limits.low * inward, limits.high)
+    return wanted_cm3
 
 
 def _flapping(
@@ -238,9 +249,11 @@ def _flapping(
         wave, _ = waves(rng, steps, period_s, bandwidth=0.4, packet_s=3.0 * period_s)
         place = place + amplitude * (0.6 * wave + 0.3 * window_noise(rng, steps, -2.5, 600.0))
     if rng.random() < ranges.crossing_probability:
-        at, width = rng.uniform(0.0, steps), ranges.crossing_steps.draw(rng)
-        through = np.tanh((np.arange(steps) - at) / width)
-        place = place + rng.choice((-1.0, 1.0)) * rng.uniform(0.5, 1.5) * (through - through[0])
+        sense = -math.copysign(1.0, height) if rng.random() < 0.7 else math.copysign(1.0, height)
+        for at in np.sort(_times(rng, steps, ranges.crossing_spacing_s.draw(rng))):
+            through = np.tanh((np.arange(steps) - at) / ranges.crossing_steps.draw(rng))
+            place = place + sense * rng.uniform(0.5, 1.5) * (through - through[0])
+            sense = -sense
     level = _HIGHEST_LEVEL * np.tanh(place / _HIGHEST_LEVEL)
     before = _HIGHEST_LEVEL * math.tanh(height / _HIGHEST_LEVEL)
     field = series.B_nT.copy()

@@ -61,8 +61,8 @@ class TailRanges:
         How far it moves in any window, in thicknesses. Chosen.
     flapping_probability, flapping, flapping_period_s
         The sheet's motion up and down: amplitude in thicknesses, and period. Chosen.
-    crossing_probability, crossing_steps
-        A passage through the neutral sheet, and how long it takes. Chosen.
+    crossing_probability, crossing_spacing_s, crossing_steps
+        Passages through the neutral sheet to and fro: how far apart, and how long one takes. Chosen.
     bursts_probability, burst_spacing_s, burst_kms, burst_s
         Bursty bulk flows [2]_: how far apart, peak speed and duration.
     tailward_probability : float
@@ -109,15 +109,16 @@ class TailRanges:
     dipolar_probability: float = 0.2
     dipolar_nT: Range = Range(6.0, 25.0, log=True)
     sheet_kms: Range = Range(5.0, 100.0, log=True)
-    sheet_compressive: Range = Range(0.006, 0.3, log=True)
+    sheet_compressive: Range = Range(0.004, 0.3, log=True)
     sheet_moments: Range = Range(0.02, 0.18, log=True)
     sheet_moment_kms: Range = Range(5.0, 60.0, log=True)
     sheet_slope: Range = Range(-2.9, -1.8)
-    hovering: Range = Range(0.003, 0.05, log=True)
+    hovering: Range = Range(0.001, 0.04, log=True)
     flapping_probability: float = 0.5
-    flapping: Range = Range(0.05, 1.4, log=True)
+    flapping: Range = Range(0.02, 1.4, log=True)
     flapping_period_s: Range = Range(60.0, 600.0, log=True)
-    crossing_probability: float = 0.25
+    crossing_probability: float = 0.3
+    crossing_spacing_s: Range = Range(300.0, 3000.0, log=True)
     crossing_steps: Range = Range(4.0, 120.0, log=True)
     bursts_probability: float = 0.35
     burst_spacing_s: Range = Range(150.0, 1500.0, log=True)
