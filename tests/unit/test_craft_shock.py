@@ -137,6 +137,12 @@ def test_compression_at_the_fast_speed_vanishes_and_below_it_is_refused(theta_de
         compression_ratio(0.9999 * fast, 40.0, 60.0, theta)
 
 
+def test_compression_of_shock_that_would_switch_a_field_on_is_refused() -> None:
+    with pytest.raises(ValueError, match="fast shock"):
+        compression_ratio(60.0, 50.0, 20.0, 0.0)
+    assert 1.0 < compression_ratio(60.0, 50.0, 20.0, math.radians(10.0)) < 1.44
+
+
 def test_behind_perpendicular_shock_field_is_compressed_as_density() -> None:
     ahead = State(np.array([0.0, 0.0, 5.0]), 5.0, np.array([-400.0, 0.0, 0.0]), 10.0, 10.0)
     behind, _ = behind_shock(ahead, 5.0 * 20.0 * NPA_PER_EV, np.array([1.0, 0.0, 0.0]), 0.0)

@@ -16,6 +16,7 @@ NPA_PER_EV: Final = ELEMENTARY_C * 1e15
 """Pressure (nPa) of 1 eV at 1 cm⁻³."""
 
 _RHO: Final = PROTON_KG * 1e6
+_SWITCH_ON: Final = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,7 @@ def compression_ratio(inflow_kms: float, alfven_kms: float, sound_kms: float, th
     Raises
     ------
     ValueError
-        If the flow is slower than fast waves along the normal: there is no such shock.
+        If the flow is slower than fast waves along the normal, or a field along the normal would be switched on.
     """
     u2, a2, s2 = inflow_kms**2, alfven_kms**2, sound_kms**2
     normal2 = a2 * math.cos(theta_bn_rad) ** 2
@@ -107,8 +108,11 @@ def compression_ratio(inflow_kms: float, alfven_kms: float, sound_kms: float, th
     field = np.polyadd(field, [0.5 * (a2 - normal2) * u2 * normal2 * (GAMMA - 1.0), 0.0, 0.0, 0.0])
     roots = np.roots(np.polyadd(energy, field))
     real = roots.real[np.abs(roots.imag) < 1e-9 * np.abs(roots)]
-    # Faster than Alfvén waves on both sides: other roots turn the tangential field over, and no such shock lasts.
-    fast = real[(real > 1.0) & (real < (GAMMA + 1.0) / (GAMMA - 1.0)) & (real * normal2 < u2)]
+    # Faster than Alfvén waves on both sides: other roots turn the tangential field over, and no such shock lasts. As
+    # fast as they are behind it, it switches a field on of which a field along the normal does not say the direction.
+    fast = real[
+        (real > 1.0) & (real < (GAMMA + 1.0) / (GAMMA - 1.0)) & (real * normal2 < u2 * (1.0 - _SWITCH_ON))
+    ]
     if fast.size == 0:
         raise ValueError(
             f"a flow of {inflow_kms:.1f} km/s at {math.degrees(theta_bn_rad):.1f}° makes no fast shock"

@@ -55,8 +55,8 @@ class SheathRanges:
         Factor on them behind a quasi-parallel shock (up to two decades of power, Yordanova et al. 2020,
         doi:10.3389/fspas.2020.00002).
     slope : Range
-        Exponent of the power: −1 near the shock to −5/3 (Huang et al. 2017, doi:10.3847/2041-8213/836/1/L10) and
-        steeper.
+        Exponent of the power: −1 near the shock to −5/3 (Huang et al. 2017, doi:10.3847/2041-8213/836/1/L10), widened
+        both ways, as |B| within minutes is often flatter than its components within hours.
     balance, alfvenicity : Range
         Correlation of N with |B|; share of ±δB/√(μ₀ρ) that the flow follows.
     anisotropy_gain : Range
@@ -90,7 +90,7 @@ class SheathRanges:
     heat_spread: Range = Range(0.015, 0.2, log=True)
     flow_share: Range = Range(0.05, 0.6, log=True)
     parallel_gain: Range = Range(1.5, 5.0, log=True)
-    slope: Range = Range(-2.5, -1.0)
+    slope: Range = Range(-2.5, -0.4)
     balance: Range = Range(-0.8, 0.9)
     alfvenicity: Range = Range(0.0, 0.9)
     anisotropy_gain: Range = Range(0.85, 1.3)

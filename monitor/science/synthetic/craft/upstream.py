@@ -108,7 +108,7 @@ class UpstreamRanges:
     compression: Range = Range(0.005, 0.15, log=True)
     density_spread: Range = Range(0.006, 0.2, log=True)
     heat_spread: Range = Range(0.01, 0.2, log=True)
-    slope: Range = Range(-2.0, -0.7)
+    slope: Range = Range(-2.0, -0.4)
     alfvenicity: Range = Range(0.1, 1.0)
     balance: Range = Range(-0.95, 0.5)
     flow_kms: Range = Range(0.5, 10.0, log=True)
