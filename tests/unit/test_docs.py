@@ -20,11 +20,12 @@ from monitor import cli
 from monitor.config import load_config, parse_config
 from monitor.decoders import DECODERS
 from monitor.demo.chain import PAIRS, STATIONS
-from monitor.demo.lines import HEAD
+from monitor.demo.craft import CRAFT
+from monitor.demo.lines import CHANGES_ONLY, HEAD
 from monitor.io.broker import LocalBroker, find_mosquitto
 from monitor.io.metrics import Metrics
 from monitor.stations import load_station_table
-from monitor.types import SECOND_NS, Message
+from monitor.types import REGIONS, SECOND_NS, Message
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "benchmarks").glob("*.md")])
@@ -196,9 +197,14 @@ class TestBlocks:
             lines = shown.text.splitlines()
             assert HEAD in lines
             assert f"chain   {' '.join(STATIONS)}, simulated" in shown.text
+            assert f"craft   {CRAFT}, simulated; {CHANGES_ONLY}" in lines
             table = load_station_table()
             for line in lines[lines.index(HEAD) + 1 :]:
                 time, pair, l_shell, label = line.split()[:4]
+                if pair == CRAFT:
+                    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:00Z", time)
+                    assert label in (*REGIONS, "event", "-")
+                    continue
                 assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:[03]0:00Z", time)
                 if pair == "emma" or label == "event":
                     assert label in ("L_pp", "event")
