@@ -24,7 +24,7 @@ from monitor.io.files_series import SourceSeries
 from monitor.jobs.region.intervals import Interval, Refused, read_intervals, without_conflicts
 from monitor.jobs.region.sitl import is_sitl, read_sitl
 from monitor.science.region import standing_alone, windows_of
-from monitor.types import SECOND_NS, Domain, Float32Array, FloatArray
+from monitor.types import SECOND_NS, BoolArray, Domain, Float32Array, FloatArray
 from monitor.types.space import (
     CELL_NS,
     CONTEXT_CELLS,
@@ -113,7 +113,7 @@ def own_data(
     kept, at_odds = without_conflicts(intervals)
     rejected = [*refused, *at_odds]
     used: Counter[Region] = Counter()
-    parts: list[tuple[Float32Array, Float32Array, Interval]] = []
+    parts: list[tuple[Float32Array, BoolArray, Interval]] = []
     for interval in kept:
         reason = "no_data"
         taken = 0
@@ -160,8 +160,8 @@ def _tables(series: Sequence[SourceSeries]) -> dict[str, list[_Stretch]]:
     return tables
 
 
-def _cut(interval: Interval, stretches: Sequence[_Stretch]) -> tuple[Float32Array, Float32Array] | str:
-    """Windows of an interval with their context, and those without; or the reason why there are none."""
+def _cut(interval: Interval, stretches: Sequence[_Stretch]) -> tuple[Float32Array, BoolArray] | str:
+    """Windows of an interval, and which of them have their context; or the reason why there are none."""
     first, last = -(-interval.start_ns // CELL_NS), interval.end_ns // CELL_NS
     if last <= first:
         return "short"
@@ -183,35 +183,27 @@ def _complete(stretch: _Stretch, first: int, last: int) -> bool:
     return bool(np.isfinite(part).all())
 
 
-def _windows(stretch: _Stretch, first: int, last: int) -> tuple[Float32Array, Float32Array]:
+def _windows(stretch: _Stretch, first: int, last: int) -> tuple[Float32Array, BoolArray]:
     block = stretch.values[first - stretch.first : last - stretch.first]
-    with_context, alone = [], []
-    for place, window in enumerate(windows_of(block)):
+    windows = standing_alone(windows_of(block))
+    context = np.zeros(len(windows), dtype=np.bool_)
+    for place in range(len(windows)):
         begin = first + place * WINDOW_CELLS
         low, high = begin - CONTEXT_CELLS[0], begin + WINDOW_CELLS + CONTEXT_CELLS[1]
         if begin + WINDOW_CELLS <= last and _complete(stretch, low, high):
-            with_context.append(stretch.values[low - stretch.first : high - stretch.first])
-        else:
-            alone.append(window)
-    return (
-        np.array(with_context, dtype=np.float32).reshape(-1, SUPPORT_CELLS, len(VARIABLES)),
-        standing_alone(np.array(alone).reshape(-1, WINDOW_CELLS, len(VARIABLES))),
-    )
+            windows[place] = stretch.values[low - stretch.first : high - stretch.first]
+            context[place] = True
+    return windows, context
 
 
-def _examples(parts: Sequence[tuple[Float32Array, Float32Array, Interval]]) -> RegionExamples:
-    values, label, run, context = [], [], [], []
-    for with_context, alone, interval in parts:
-        count = len(with_context) + len(alone)
-        values += [with_context, alone]
-        label += [REGIONS.index(interval.region)] * count
-        run += [interval.start_ns // _DAY_NS] * count
-        context += [True] * len(with_context) + [False] * len(alone)
+def _examples(parts: Sequence[tuple[Float32Array, BoolArray, Interval]]) -> RegionExamples:
     empty = np.empty((0, SUPPORT_CELLS, len(VARIABLES)), dtype=np.float32)
+    values = np.concatenate([empty, *(windows for windows, _, _ in parts)])
+    sizes = [len(windows) for windows, _, _ in parts]
+    label = np.repeat([REGIONS.index(interval.region) for _, _, interval in parts], sizes)
+    run = np.repeat([interval.start_ns // _DAY_NS for _, _, interval in parts], sizes)
+    context = [flag for _, flags, _ in parts for flag in flags]
+    mixed = np.zeros(len(values), dtype=np.bool_)
     return RegionExamples(
-        np.concatenate([empty, *values]),
-        np.array(label, dtype=np.int64),
-        np.array(run, dtype=np.int64),
-        np.zeros(len(label), dtype=np.bool_),
-        np.array(context, dtype=np.bool_),
+        values, label.astype(np.int64), run.astype(np.int64), mixed, np.array(context, dtype=np.bool_)
     )

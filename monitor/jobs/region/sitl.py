@@ -5,7 +5,7 @@ tables with the columns Starttime, Endtime and Discussion. What a comment says o
 
 - `KEYWORDS` name a region; a keyword of a longer name is not read a second time (`PSBL` is no `PS`). Abbreviations
   of two letters count in capitals only. A current sheet stands for the plasma sheet where no other region is named.
-- A comment falls apart at `,` `;` and full stops, and before `in`, `at` and `with`. In such a piece, a word of `ELSEWHERE`
+- A comment falls apart at `,` `;` and full stops, and before `in`, `at` and `with` (but not in `not in`). In such a piece, a word of `ELSEWHERE`
   before a keyword says that the spacecraft is not there: the keyword is passed over. A word of `DOUBT` before it, or a
   question mark behind it, makes it doubtful.
 - Of two regions the foreshock beats the solar wind and the plasma sheet's boundary layer the plasma sheet. Where a
@@ -68,7 +68,9 @@ _BEATEN: Final = {
 _CROSSING: Final = re.compile(
     r"(?i)\b(?:cross\w*|cor+s+ing\w*|travers\w*|transition\w*|encounter\w*|passage)\b"
 )
-_PIECES: Final = re.compile(r"[,;]|\.(?=\s|$)|\b(?:in|into|inside|within|at|with)\b", re.IGNORECASE)
+_PLACE: Final = r"(?:in|into|inside|within|at|with)\b"
+_PIECES: Final = re.compile(rf"(?i)[,;]|\.(?=\s|$)|\b{_PLACE}")
+_TIED: Final = re.compile(rf"(?i)\b({ELSEWHERE}|{DOUBT})\s+{_PLACE}")
 _BEFORE: Final = re.compile(rf"(?i)\b(?:(?P<elsewhere>{ELSEWHERE})|(?P<doubt>{DOUBT}))\b")
 _KEYWORD: Final = re.compile(
     "|".join(
@@ -113,7 +115,7 @@ def _named(comment: str, keyword: re.Pattern[str]) -> tuple[frozenset[Region], f
     """Regions that are named firmly, and those that are doubtful."""
     firm: set[Region] = set()
     doubtful: set[Region] = set()
-    for piece in _PIECES.split(comment):
+    for piece in _PIECES.split(_TIED.sub(r"\1", comment)):
         for match in keyword.finditer(piece):
             row = match.lastgroup
             region = KEYWORDS[int(row.removeprefix("row"))][0] if row else Region.PLASMA_SHEET
