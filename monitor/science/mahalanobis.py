@@ -66,9 +66,11 @@ class ClassDistances:
         middle = np.nanmean(self.mean, axis=0)
         means = (self.mean[~np.isnan(self.mean).any(axis=1)] - middle) @ self.whitening
         found = np.empty(features.shape[0])
+        # The large product in the features' own precision: it is most of the cost of a day's windows.
+        base, turn = middle.astype(features.dtype), self.whitening.astype(features.dtype)
         for start in range(0, features.shape[0], _BLOCK):
             rows = slice(start, start + _BLOCK)
-            white = (features[rows].astype(np.float64) - middle) @ self.whitening
+            white = ((features[rows] - base) @ turn).astype(np.float64)
             apart = (white**2).sum(axis=1)[:, None] - 2.0 * white @ means.T + (means**2).sum(axis=1)
             found[rows] = np.sqrt(np.maximum(apart.min(axis=1), 0.0))
         return found
