@@ -1,4 +1,4 @@
-"""The commands that learn and measure: `train flr`, `evaluate flr`, `evaluate events`."""
+"""The commands that learn and measure: `train flr` and `region`, `evaluate flr`, `region` and `events`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from monitor.cli.learning_region import add_evaluate_region, add_train_region
 from monitor.cli.options import EXIT_DONE, add_config, add_quick, configuration, count, positive
 from monitor.config import Config
 from monitor.errors import MonitorError
@@ -18,11 +19,10 @@ if TYPE_CHECKING:
 
 
 def add_learning(commands: Any) -> None:
-    """Add `train flr`, `evaluate flr` and `evaluate events`."""
+    """Add `train` and `evaluate`."""
     train = commands.add_parser("train", help="learn a model, with its card and report")
-    learned = train.add_subparsers(required=True, metavar="WHAT").add_parser(
-        "flr", help="classes and frequencies of field line resonances"
-    )
+    trained = train.add_subparsers(required=True, metavar="WHAT")
+    learned = trained.add_parser("flr", help="classes and frequencies of field line resonances")
     learned.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER", help="of the model")
     learned.add_argument(
         "--report", type=Path, metavar="FOLDER", help="of the report (default: FOLDER/report of the model)"
@@ -45,6 +45,7 @@ def add_learning(commands: Any) -> None:
         "--retune", type=Path, metavar="MODEL", help="fit the thresholds of MODEL alone to the new labels"
     )
     learned.set_defaults(command=_train_flr)
+    add_train_region(trained)
 
     evaluate = commands.add_parser("evaluate", help="measure a model on what it has not seen")
     what = evaluate.add_subparsers(required=True, metavar="WHAT")
@@ -62,6 +63,7 @@ def add_learning(commands: Any) -> None:
         help="files of real pairs without labels, listed beside a plain FFT",
     )
     measured.set_defaults(command=_evaluate_flr)
+    add_evaluate_region(what)
     _add_evaluate_events(what)
 
 

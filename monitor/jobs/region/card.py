@@ -10,7 +10,8 @@ from typing import Final
 from monitor.jobs.region.evaluated import COMPLETE, Evaluated
 from monitor.jobs.region.measures import RegionMeasures
 from monitor.jobs.region.real import RealMeasures
-from monitor.models.card import DataSource, ModelCard, SchemaRecord, file_digests
+from monitor.models.card import DataSource, ModelCard, file_digests
+from monitor.models.region import KIND, SCHEMA
 from monitor.types import REGIONS, Json
 
 INTENDED_USE: Final = (
@@ -31,34 +32,32 @@ LIMITS: Final = (
 
 def region_card(
     *,
-    kind: str,
     name: str,
     contents: Mapping[str, bytes],
     created: str,
     data: Sequence[DataSource],
-    schema: SchemaRecord,
     hyper_parameters: Mapping[str, Json],
     search: str,
-    one: Evaluated,
-    real: RealMeasures | None,
     limits: Sequence[str] = LIMITS,
 ) -> ModelCard:
-    """All that is known of a model that was just made and measured."""
+    """All that is known of a model that was just made; its metrics are still to be measured."""
     return ModelCard(
         name=name,
         version="1",
-        kind=kind,
+        kind=KIND,
         created=created,
         intended_use=INTENDED_USE,
         data=tuple(data),
-        feature_schema=schema,
+        feature_schema=SCHEMA,
         files=file_digests(contents),
         hyper_parameters=hyper_parameters,
         search=search,
-        metrics=card_metrics(one, real),
+        metrics={},
         tolerance={"any share of the metrics": TOLERANCE},
         limits=tuple(limits),
-        libraries={name: version(name) for name in ("numpy", "scipy", "torch", "onnx", "onnxruntime")}
+        libraries={
+            library: version(library) for library in ("numpy", "scipy", "torch", "onnx", "onnxruntime")
+        }
         | {"python": platform.python_version()},
     )
 

@@ -47,7 +47,7 @@ def save(figure: Figure, path: Path) -> Path:
     """Write a figure as PNG with a palette, which makes dense panels a third as large."""
     from PIL import Image
 
-    figure.canvas.draw()  # type: ignore[no-untyped-call]
+    figure.canvas.draw()
     drawn = Image.fromarray(np.asarray(figure.canvas.buffer_rgba()))  # type: ignore[attr-defined]
     drawn.convert("RGB").quantize(_COLOURS).save(path, optimize=True)
     return path

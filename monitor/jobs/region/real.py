@@ -32,6 +32,7 @@ from monitor.types import (
     CELL_NS,
     CONTEXT_CELLS,
     REGIONS,
+    VARIABLES,
     WINDOW_CELLS,
     BoolArray,
     FloatArray,
@@ -65,6 +66,10 @@ class Rivals:
         if kept not in self._made:
             self._made[kept] = fit_logistic_rival(only(self.training, kept), only(self.validation, kept))
         return self._made[kept]
+
+    def on_all(self) -> LogisticRival:
+        """That which has seen the windows as they are."""
+        return self.logistic(VARIABLES)
 
 
 @dataclass(frozen=True, slots=True)

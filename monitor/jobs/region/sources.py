@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
-from monitor.errors import MonitorError
+from monitor.jobs.region.own_data import read_own_data
 from monitor.types import RegionExamples
 
 Told: TypeAlias = Callable[[str], None]
@@ -21,13 +21,12 @@ class Sources:
     ----------
     files : tuple of str
         CDF or CSV, as `process` takes them: `FILE` or `ID=FILE`.
-    sitl, intervals : tuple of Path
-        SITL reports, and interval CSVs.
+    labels : tuple of Path
+        SITL reports and interval CSVs.
     """
 
     files: tuple[str, ...] = ()
-    sitl: tuple[Path, ...] = ()
-    intervals: tuple[Path, ...] = ()
+    labels: tuple[Path, ...] = ()
 
     @property
     def synthetic(self) -> bool:
@@ -37,7 +36,17 @@ class Sources:
     @property
     def name(self) -> str:
         """For titles and cards."""
-        labels = [path.name for path in (*self.sitl, *self.intervals)]
-        return (
-            f"windows of {', '.join(Path(name).name for name in self.files)}, labelled by {', '.join(labels)}"
-        )
+        files = ", ".join(Path(name).name for name in self.files)
+        return f"windows of {files}, labelled by {', '.join(path.name for path in self.labels)}"
+
+    def read(self, told: Told) -> RegionExamples:
+        """The labelled windows; tells what was used and what was rejected.
+
+        Raises
+        ------
+        MonitorError
+            A file cannot be used, or nothing is left.
+        """
+        own = read_own_data(self.files, self.labels)
+        told(own.table())
+        return own.examples

@@ -1,0 +1,69 @@
+"""The command `evaluate region`: the figures of a model on windows that it has not seen, and on real measurements."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from monitor.jobs.region import synthetic
+from monitor.jobs.region.baselines import Thresholds
+from monitor.jobs.region.evaluated import Evaluated, evaluate
+from monitor.jobs.region.judged import Predict
+from monitor.jobs.region.real import LOGISTIC, RULE, Rivals, measure_real
+from monitor.jobs.region.report import summary_lines, write_report
+from monitor.jobs.region.sources import Sources, Told
+from monitor.models.base import bundled as bundled_folder
+from monitor.models.region import KIND, RegionModel
+
+
+def model_folder(choice: str) -> Path:
+    """The folder of a model: that of the bundled one for `bundled`."""
+    return bundled_folder(KIND) if choice == "bundled" else Path(choice)
+
+
+def evaluate_region(
+    folder: Path,
+    report: Path,
+    sources: Sources,
+    *,
+    real: Path | None = None,
+    quick: bool = False,
+    threads: int = 1,
+    progress: bool = False,
+    told: Told = lambda _line: None,
+) -> Evaluated:
+    """Measure a model and write the report.
+
+    Parameters
+    ----------
+    folder, report : Path
+        Of the model, and for the report.
+    sources : Sources
+        Labelled windows; none means the simulated test runs, which training never draws.
+    real : Path, optional
+        Folder of real measurements to check on.
+    quick : bool
+        Few simulated windows.
+    threads, progress, told
+        As in `train_region`.
+
+    Raises
+    ------
+    MonitorError
+        The model or a file cannot be used.
+    """
+    model = RegionModel.load(folder, threads=threads)
+    plan = synthetic.QUICK if quick else synthetic.BUNDLED
+    told("windows, simulated ones for the rivals too")
+    made = synthetic.simulated(plan, seed=synthetic.SEED, workers=threads, progress=progress)
+    rivals = Rivals(made.rivals, made.validation)
+    others: dict[str, Predict] = {LOGISTIC: rivals.on_all().predict, RULE: Thresholds().predict}
+    examples, name = made.test, "simulated test runs"
+    if not sources.synthetic:
+        examples, name = sources.read(told), sources.name
+    one = evaluate(model, examples, name, synthetic=sources.synthetic, rivals=others)
+    measured = None if real is None else measure_real(model, real, rivals)
+    page = write_report(report, one, real=measured, notes=[f"Model {model.info.label}."])
+    for line in summary_lines(one, measured):
+        told(line)
+    told(f"report: {page}")
+    return one
