@@ -5,12 +5,11 @@ Breuillard et al. (2020), doi:10.3389/fspas.2020.00055.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from monitor.jobs.flr.canvas import GREY, INK, panels, save
+from monitor.jobs.flr.canvas import GREY, INK, panels
 from monitor.types import CELL_NS, SECOND_NS, VARIABLES, WINDOW_CELLS, FloatArray
 
 if TYPE_CHECKING:
@@ -22,12 +21,11 @@ _LAYOUT: Final = ("Bx", "Vx", "By", "Vy", "Bz", "Vz", "B", "V", "N", "Tpar", "T"
 _COLOURS: Final = "viridis"
 
 
-def draw_cam(path: Path, values: FloatArray, cam: FloatArray, title: str) -> Path:
-    """Draw a window and its class activation map to PNG; return the path.
+def cam_figure(values: FloatArray, cam: FloatArray, title: str) -> Figure:
+    """A window and its class activation map.
 
     Parameters
     ----------
-    path : Path
     values : ndarray, shape (40, 12)
         In the order of `VARIABLES`; NaN is missing.
     cam : ndarray, shape (40,)
@@ -41,11 +39,6 @@ def draw_cam(path: Path, values: FloatArray, cam: FloatArray, title: str) -> Pat
     ValueError
         For arrays of another shape.
     """
-    return save(cam_figure(values, cam, title), path)
-
-
-def cam_figure(values: FloatArray, cam: FloatArray, title: str) -> Figure:
-    """The figure of `draw_cam`."""
     if values.shape != (WINDOW_CELLS, len(VARIABLES)) or cam.shape != (WINDOW_CELLS,):
         raise ValueError(
             f"a window has the shape ({WINDOW_CELLS}, {len(VARIABLES)}) and its map ({WINDOW_CELLS},), "
