@@ -225,11 +225,11 @@ class _Craft:
         """Write a block, move the clocks, and re-open the closed windows that it changes."""
         begin_ns, too_old = self.samples.write(block)
         self.too_late_samples += too_old
-        before = self.clock_ns
-        self.clock_ns = block.end_ns if before is None else max(before, block.end_ns)
+        before, end_ns = self.clock_ns, block.end_ns
+        self.clock_ns = end_ns if before is None else max(before, end_ns)
         self.idle_ns = 0
         for name in block.components:
-            self._heard[name] = max(self._heard.get(name, block.end_ns), block.end_ns)
+            self._heard[name] = max(self._heard.get(name, end_ns), end_ns)
         self._start(block.t0_ns, is_first=before is None)
         # In the usual order nothing that is closed is touched, and the cells wait until a window needs them.
         if begin_ns < self._next_ns - self.parameters.hop_ns + self.parameters.after_ns:

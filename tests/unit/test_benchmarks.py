@@ -55,6 +55,13 @@ def test_spectra_quick_prints_every_measurement() -> None:
         assert line in done.stdout
 
 
+def test_craft_feed_quick_finds_the_same_windows() -> None:
+    done = run("craft_feed.py", "--quick")
+    assert done.returncode == 0, done.stdout + done.stderr
+    for line in ("× real time", "none of 148", "10 spacecraft due at once"):
+        assert line in done.stdout
+
+
 @pytest.mark.broker
 def test_ingest_quick_stores_every_sample() -> None:
     if find_mosquitto() is None:
