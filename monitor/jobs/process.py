@@ -24,6 +24,7 @@ from monitor.types import SECOND_NS, Domain, Product, SampleBlock
 logger = logging.getLogger(__name__)
 
 _KINDS = frozenset({"flr", "spectrum", "profile", "plasmapause", "region", "event"})
+_CRAFT_PIECE_NS = 600 * SECOND_NS
 
 
 @dataclass(slots=True)
@@ -172,12 +173,14 @@ def process_series(
 
 
 def _piece_ns(used: Sequence[SourceSeries], config: Config) -> int:
-    """Half of what the windows wait for, so that no source runs ahead of another by more than they do."""
-    lateness_s = [
-        config.craft_windows.lateness_s if domain is Domain.CRAFT else config.windows.lateness_s
-        for domain in {one.domain for one in used}
-    ]
-    return round(min(lateness_s, default=0.0) * SECOND_NS / 2) or SECOND_NS
+    """How much time is fed at once: half of what the windows of stations wait, so that none runs ahead by more.
+
+    Spacecraft do not wait for each other, and windows that close together share most of their work: of these alone
+    much is fed at once.
+    """
+    if used and all(one.domain is Domain.CRAFT for one in used):
+        return _CRAFT_PIECE_NS
+    return round(config.windows.lateness_s * SECOND_NS / 2) or SECOND_NS
 
 
 class _RegionLabels:

@@ -52,10 +52,19 @@ def test_all_kinds_but_health_are_written_and_counted(monkeypatch: pytest.Monkey
     assert (report.events, report.labels) == (1, {"Freq": 1})
 
 
-def series(source: str, step_ns: int, seconds: int, domain: Domain = Domain.GROUND) -> SourceSeries:
-    components = ("Bx", "N") if domain is Domain.CRAFT else ("H", "E")
-    values = np.ones((2, seconds * SECOND_NS // step_ns))
+def series(
+    source: str,
+    step_ns: int,
+    seconds: int,
+    domain: Domain = Domain.GROUND,
+    components: tuple[str, ...] = ("H", "E"),
+) -> SourceSeries:
+    values = np.ones((len(components), seconds * SECOND_NS // step_ns))
     return SourceSeries(source, components, T0_NS, step_ns, values, "made", domain)
+
+
+def craft(seconds: int, components: tuple[str, ...] = ("Bx", "N"), step_ns: int = CELL_NS) -> SourceSeries:
+    return series("MMS1", step_ns, seconds, Domain.CRAFT, components)
 
 
 class Recorder:
@@ -121,11 +130,12 @@ def test_regions_and_their_events_are_written_and_windows_counted_once(recorder:
     ("used", "piece_s"),
     [
         ([series("TAR", SECOND_NS, 600)], 50),
-        ([series("MMS1", CELL_NS, 600, Domain.CRAFT)], 10),
-        ([series("TAR", SECOND_NS, 600), series("MMS1", CELL_NS, 600, Domain.CRAFT)], 10),
+        ([craft(1800)], 600),
+        ([craft(1800, ("Bx",), 4 * SECOND_NS), craft(1800, ("N", "T"))], 600),
+        ([series("TAR", SECOND_NS, 600), craft(600)], 50),
     ],
 )
-def test_pieces_last_half_of_what_the_windows_of_their_sources_wait(
+def test_pieces_last_half_of_what_stations_wait_and_long_where_there_are_none(
     recorder: Recorder, used: list[SourceSeries], piece_s: int
 ) -> None:
     config = Config.model_validate(
@@ -135,14 +145,16 @@ def test_pieces_last_half_of_what_the_windows_of_their_sources_wait(
     piece_ns = piece_s * SECOND_NS
     for blocks in recorder.fed:
         assert {block.t0_ns // piece_ns for block in blocks} == {blocks[0].t0_ns // piece_ns}
-        assert {block.source for block in blocks} == {one.source for one in used}
-    assert len(recorder.fed) == 600 // piece_s
+        assert {(block.source, block.components) for block in blocks} == {
+            (one.source, one.components) for one in used
+        }
+    assert len(recorder.fed) == max(one.end_ns - T0_NS for one in used) // piece_ns
     assert report.samples == sum(one.count for one in used)
 
 
 def test_panels_see_the_regions_and_are_named_in_the_report(recorder: Recorder, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib", reason="matplotlib (extra train) is not installed")
-    used = [series("MMS1", CELL_NS, 600, Domain.CRAFT)]
+    used = [craft(600)]
     recorder.said = [region(3, None)]
     panels = Panels(tmp_path / "out.png", used, 180 * SECOND_NS)
     report = process_series(used, Config(), io.BytesIO(), panels=panels)
