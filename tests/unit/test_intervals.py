@@ -77,7 +77,7 @@ def test_fault_is_named_with_its_line(tmp_path: Path, text: str, message: str) -
 
 
 def test_missing_file_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(ArchiveError, match="none.csv: cannot be read: No such file"):
+    with pytest.raises(ArchiveError, match=r"none.csv: cannot be read: No such file"):
         read_intervals(tmp_path / "none.csv")
 
 

@@ -19,7 +19,7 @@ START TIME          - END TIME           ,   FOM, ID,  DISCUSSION
 2017-07-31/13:04:53 - 2017-07-31/13:06:53,  90.0, somebody(EVA), DF with significant, number density
 2017-07-31/13:08:43 - 2017-07-31/13:10:13,  60.0, somebody(EVA),  PSBL crossing
 2017-07-31/22:23:13 - 2017-07-31/22:25:03, 100.0, somebody(EVA), Central CS (?) Bx reversal
- 
+
 """
 TABLE = """\
 ,FOM,ID,Discussion,Starttime,Endtime,Day
