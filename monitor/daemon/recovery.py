@@ -10,39 +10,58 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from monitor.config import Config
 from monitor.decoders.base import parse_time_ns
 from monitor.io.store import Store
 from monitor.pipeline import Pipeline
 from monitor.stages.indices import KP
-from monitor.types import SECOND_NS, Domain, Json, Pair, Product, SampleBlock
+from monitor.types import SECOND_NS, Domain, Json, Product, SampleBlock
 
 logger = logging.getLogger(__name__)
 
 _CURSOR = "cursor"
 _EVER_NS = 1 << 62
-_RETAINED = ("flr", "health", "profile", "plasmapause")
+_RETAINED = ("flr", "health", "profile", "plasmapause", "region")
 # No event that still matters began longer ago; those that are open are taken up whatever their age.
 _EVENTS_NS = 7 * 86_400 * SECOND_NS
-# Of an `flr` object, what does not count when two revisions are held against each other. The tracker rests on windows
-# from before the stored samples: where it is built again it is a little less sure, which is no news.
-_NAMES = frozenset({"id", "revision", "published", "valid_until", "track_probability"})
+# What does not count when two revisions are held against each other. Trackers and debounced labels rest on windows
+# from before the stored samples: where they are built again they know a little less, which is no news.
+_NAMES = frozenset({"id", "revision", "published", "valid_until"})
+_REMEMBERED = {
+    "flr": frozenset({"track_probability"}),
+    "region": frozenset({"label", "confidence", "quality", "flags"}),
+}
 
 
 def subjects_of(config: Config, kind: str) -> frozenset[str]:
     """The subjects that a kind of product has in this configuration."""
     if kind == "health":
-        return frozenset(code for pair in config.pair_list for code in pair.stations)
-    return frozenset(_pairs_by_subject(config, kind))
+        return frozenset({*config.craft, *(code for pair in config.pair_list for code in pair.stations)})
+    return frozenset(_sources_by_subject(config, kind))
 
 
-def _pairs_by_subject(config: Config, kind: str) -> dict[str, tuple[Pair, ...]]:
-    """The pairs that an object of a kind is about, by its subject."""
+def _sources_by_subject(config: Config, kind: str) -> dict[str, frozenset[str]]:
+    """The sources whose samples an object of a kind rests on, by its subject."""
+    if kind == "region":
+        return {craft: frozenset({craft}) for craft in config.craft}
     if kind in ("profile", "plasmapause"):
-        return {chain.name: chain.pairs for chain in config.chain_list if chain.pairs}
-    return {pair.name: (pair,) for pair in config.pair_list}
+        return {
+            chain.name: frozenset(code for pair in chain.pairs for code in pair.stations)
+            for chain in config.chain_list
+            if chain.pairs
+        }
+    return {pair.name: frozenset(pair.stations) for pair in config.pair_list}
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """How much input before now a restart needs, of stations, of Kp and of spacecraft (ns)."""
+
+    ground_ns: int
+    kp_ns: int
+    craft_ns: int
 
 
 def stored_product(kind: str, subject: str, document: Mapping[str, Json]) -> Product:
@@ -79,7 +98,7 @@ class Recovery:
     @staticmethod
     def cursor(config: Config, row: int) -> dict[str, Json]:
         """The state that says how far the pipeline has come, and which windows its states are about."""
-        return {_CURSOR: {"row": row, "windows": config.windows.model_dump(mode="json")}}
+        return {_CURSOR: {"row": row, **_windows(config)}}
 
     def withdraw_removed(self) -> None:
         """Put an empty retained message into the outbox for every subject that is no longer configured.
@@ -107,9 +126,9 @@ class Recovery:
             return {}, 0
         try:
             states = {stage: json.loads(text) for stage, text in stored.items()}
-            windows = self._config.windows.model_dump(mode="json")
-            if states[_CURSOR].get("windows") != windows:
-                raise ValueError("the windows were configured otherwise")
+            for key, windows in _windows(self._config).items():
+                if states[_CURSOR].get(key) != windows:
+                    raise ValueError(f"the {key} were configured otherwise")
             pipeline.restore(states)
             return states, int(states[_CURSOR]["row"])
         except (LookupError, TypeError, ValueError, AttributeError) as error:
@@ -118,54 +137,56 @@ class Recovery:
             )
             return None, 0
 
-    def samples(
-        self, lookback_ns: int, kp_lookback_ns: int, fed_row: int | None
-    ) -> Iterator[tuple[int, SampleBlock, bool]]:
-        """Yield stored blocks of the configured stations and of Kp, in the order of arrival, as (row, block, is it new).
+    def samples(self, reach: Reach, fed_row: int | None) -> Iterator[tuple[int, SampleBlock, bool]]:
+        """Yield stored blocks of the configured sources and of Kp, in the order of arrival, as (row, block, is it new).
 
-        Blocks that are not new only fill the memory. With `fed_row` None all of the last `lookback_ns` are new; Kp,
-        which no window waits for, comes before them then, from further back.
+        Blocks that are not new only fill the memory. With `fed_row` None all of the last time that is asked for are
+        new; Kp, which no window waits for, comes before them then, from further back.
         """
-        stations = subjects_of(self._config, "health")
-        clocks = {code: clock for code, clock in self._store.sources().items() if code in stations}
+        known = subjects_of(self._config, "health")
+        clocks = {code: clock for code, clock in self._store.sources().items() if code in known}
         length_ns = self._config.windows.length_s * SECOND_NS
+        craft = frozenset(self._config.craft)
+        begins = {
+            code: clock - (reach.craft_ns if code in craft else reach.ground_ns)
+            for code, clock in clocks.items()
+        }
         if fed_row is not None:
-            # Each station counts back from its own clock: they may be eras apart.
-            for code, clock in sorted(clocks.items()):
-                for row, block in self._store.samples(code, clock - lookback_ns, up_to_row=fed_row):
+            # Each source counts back from its own clock: they may be eras apart.
+            for code, begin in sorted(begins.items()):
+                for row, block in self._store.samples(code, begin, up_to_row=fed_row):
                     yield row, block, False
             for row, block in self._store.samples(None, -_EVER_NS, after_row=fed_row):
                 if block.source in clocks or block.domain is Domain.INDEX:
                     yield row, block, True
             return
         kp_clock = self._store.sources().get(KP, -_EVER_NS)
-        for row, block in self._store.samples(KP, kp_clock - kp_lookback_ns):
+        for row, block in self._store.samples(KP, kp_clock - reach.kp_ns):
             if block.domain is Domain.INDEX:
                 yield row, block, False
-        oldest = min(clocks.values(), default=0) - lookback_ns - length_ns
+        oldest = min(begins.values(), default=0) - length_ns
         for row, block in self._store.samples(None, oldest):
-            begin = clocks.get(block.source, _EVER_NS) - lookback_ns
+            begin = begins.get(block.source, _EVER_NS)
             if block.end_ns > begin - length_ns:
                 yield row, block, block.end_ns > begin
 
-    def batches(
-        self, lookback_ns: int, kp_lookback_ns: int, fed_row: int | None
-    ) -> Iterator[tuple[int, list[SampleBlock], bool]]:
-        """The same as (last row, blocks, are they new), with the stations side by side again.
+    def batches(self, reach: Reach, fed_row: int | None) -> Iterator[tuple[int, list[SampleBlock], bool]]:
+        """The same as (last row, blocks, are they new), with the sources side by side again.
 
-        What was stored in one call was joined station by station. Fed like that, the first station's clock would
-        close windows before the others have their turn.
+        What was stored in one call was joined source by source. Fed like that, the first one's clock would close
+        windows before the others have their turn; and so would the field of a spacecraft before its plasma.
         """
-        together: dict[str, SampleBlock] = {}
+        together: dict[tuple[str, tuple[str, ...]], SampleBlock] = {}
         last = 0
-        for row, block, is_new in self.samples(lookback_ns, kp_lookback_ns, fed_row):
+        for row, block, is_new in self.samples(reach, fed_row):
             if not is_new:
                 yield row, [block], False
                 continue
-            if block.source in together:
+            key = (block.source, block.components if block.domain is Domain.CRAFT else ())
+            if key in together:
                 yield last, list(together.values()), True
                 together = {}
-            together[block.source], last = block, row
+            together[key], last = block, row
         if together:
             yield last, list(together.values()), True
 
@@ -176,13 +197,13 @@ class Recovery:
             "spectra": self._issued("spectrum"),
             "profile": self._issued("profile"),
             "plasmapause": self._issued("plasmapause"),
+            "region": self._issued("region"),
         }
 
     def _issued(self, kind: str) -> dict[str, Json]:
         issued: dict[str, dict[str, list[Json]]] = {}
         clocks = self._store.sources()
-        for subject, pairs in _pairs_by_subject(self._config, kind).items():
-            codes = {code for pair in pairs for code in pair.stations}
+        for subject, codes in _sources_by_subject(self._config, kind).items():
             newest = max((clocks[code] for code in codes if code in clocks), default=0)
             for document in self._store.products(kind, subject, newest - self._span_ns, _EVER_NS):
                 ends = issued.setdefault(subject, {})
@@ -195,13 +216,19 @@ class Recovery:
             code: [document["state"], parse_time_ns(document["time"]), document["revision"]]
             for code, document in self._store.latest("health").items()
         }
-        begun = min(self._store.sources().values(), default=None)
-        return {"health": {"version": 1, "said": said, "begun_ns": begun}}
+        clocks = self._store.sources()
+        craft = [clock for name, clock in clocks.items() if name in self._config.craft]
+        ground = [clock for name, clock in clocks.items() if name not in self._config.craft]
+        begun = {
+            "begun_ns": min(ground, default=None),
+            "craft_begun_ns": min(craft, default=None),
+        }
+        return {"health": {"version": 1, "said": said, **begun}}
 
     def events(self) -> list[dict[str, Json]]:
         """The newest update of each event of the last days, and of those that are open still, oldest first."""
-        stations = subjects_of(self._config, "health")
-        clocks = [clock for code, clock in self._store.sources().items() if code in stations]
+        known = subjects_of(self._config, "health")
+        clocks = [clock for code, clock in self._store.sources().items() if code in known]
         begin_ns = max(clocks, default=_EVENTS_NS) - _EVENTS_NS
         newest: dict[str, dict[str, Json]] = {}
         for document in [
@@ -222,7 +249,7 @@ class Recovery:
             product
             for product in products
             if product.kind == "event"
-            or (product.kind in ("flr", "profile", "plasmapause") and not self._is_said(product))
+            or (product.kind in ("flr", "profile", "plasmapause", "region") and not self._is_said(product))
         ]
 
     def _is_said(self, product: Product) -> bool:
@@ -232,7 +259,8 @@ class Recovery:
             # It rests on windows from before the stored samples: one that was stored knew more.
             return stored is not None
         # By way of JSON, so that both have the same types.
-        return stored is not None and _said(stored) == _said(json.loads(product.encode(0)))
+        again = json.loads(product.encode(0))
+        return stored is not None and _said(product.kind, stored) == _said(product.kind, again)
 
     @property
     def _span_ns(self) -> int:
@@ -265,5 +293,14 @@ def pieces(blocks: Sequence[SampleBlock], piece_ns: int) -> Iterator[list[Sample
         yield slots[slot]
 
 
-def _said(document: Mapping[str, Json]) -> dict[str, Json]:
-    return {key: value for key, value in document.items() if key not in _NAMES}
+def _windows(config: Config) -> dict[str, Json]:
+    """What the states are about: they are of no use to windows of another kind."""
+    ground = {"windows": config.windows.model_dump(mode="json")}
+    if not config.craft:
+        return ground
+    return ground | {"craft_windows": config.craft_windows.model_dump(mode="json")}
+
+
+def _said(kind: str, document: Mapping[str, Json]) -> dict[str, Json]:
+    without = _NAMES | _REMEMBERED.get(kind, frozenset())
+    return {key: value for key, value in document.items() if key not in without}

@@ -76,5 +76,11 @@ def status_page(
         },
         "pairs": {pair.name: reading.latest.get(pair.name) for pair in config.pair_list},
         "chains": {chain.name: reading.chains.get(chain.name) for chain in config.chain_list},
+        "regions": {craft: _without_map(reading.regions.get(craft)) for craft in config.craft},
         "events": list(reading.events),
     }
+
+
+def _without_map(region: Json) -> Json:
+    """A `region` object without its class activation map, which is two thirds of it."""
+    return None if region is None else {key: value for key, value in region.items() if key != "cam"}

@@ -16,14 +16,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from monitor.config import Config, topic_matches
+from monitor.config.schema import CraftWindows, Windows
 from monitor.daemon.complaints import Complaints
-from monitor.daemon.recovery import Recovery, pieces, stored_product, subjects_of
+from monitor.daemon.recovery import Reach, Recovery, pieces, stored_product, subjects_of
 from monitor.decoders import DECODERS, Decoder
 from monitor.errors import DecodeError, StoreError
 from monitor.io.metrics import Metrics
 from monitor.io.store import Store
 from monitor.io.store_rows import content
 from monitor.pipeline import Pipeline
+from monitor.stages.craft_event import SIDES
 from monitor.stages.crossing import PLASMAPAUSE
 from monitor.types import SECOND_NS, Domain, Json, Message, Product, SampleBlock, Tick
 
@@ -32,7 +34,7 @@ logger = logging.getLogger(__name__)
 _UNROUTED = "none"
 _STATE_INTERVAL_NS = 60 * SECOND_NS
 # Those that belong to a window, whose end tells how late they come.
-_WINDOWED = frozenset({"flr", "profile", "plasmapause"})
+_WINDOWED = frozenset({"flr", "profile", "plasmapause", "region"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,7 @@ class Reading:
     health: Mapping[str, str] = field(default_factory=dict)
     latest: Mapping[str, Json] = field(default_factory=dict)
     chains: Mapping[str, Json] = field(default_factory=dict)
+    regions: Mapping[str, Json] = field(default_factory=dict)
     events: Sequence[Json] = ()
     rejected: Mapping[str, int] = field(default_factory=dict)
     too_late_samples: int = 0
@@ -84,11 +87,13 @@ class Worker:
         self._rejected: Counter[str] = Counter()
         self._complaints = Complaints()
         # The newest objects of these kinds by subject, and the open events by `data_id`.
-        self._latest: dict[str, dict[str, Json]] = {"flr": {}, "plasmapause": {}}
+        self._latest: dict[str, dict[str, Json]] = {"flr": {}, "plasmapause": {}, "region": {}}
         self._open: dict[str, Json] = {}
         chains = [chain for chain in config.chain_list if chain.pairs]
         pairs = {pair.name for chain in chains for pair in chain.pairs}
         metrics.expect_events(PLASMAPAUSE.kind, sorted(pairs.union(chain.name for chain in chains)))
+        for sides in SIDES:
+            metrics.expect_events(sides.boundary.kind, config.craft)
         self._unstored: list[SampleBlock] = []
         self._uncommitted: list[tuple[Product, bytes]] = []
         # Rows up to the first are stored; rows up to the second have gone into the pipeline.
@@ -107,7 +112,7 @@ class Worker:
         """
         recovery = Recovery(self._config, self._store)
         recovery.withdraw_removed()
-        for kind in ("flr", "health", "plasmapause"):
+        for kind in ("flr", "health", "plasmapause", "region"):
             for subject, document in self._store.latest(kind).items():
                 if subject in subjects_of(self._config, kind):
                     self._show(stored_product(kind, subject, document), document)
@@ -127,8 +132,10 @@ class Worker:
             self.pipeline.adopt_events(events)
         piece_ns = round(self._config.windows.lateness_s * SECOND_NS / 2) or SECOND_NS
         fed_row = self._fed_row if whole else None
-        reach = (self.pipeline.lookback_ns, self.pipeline.kp_lookback_ns)
-        for row, blocks, are_new in recovery.batches(*reach, fed_row):
+        reach = Reach(
+            self.pipeline.lookback_ns, self.pipeline.kp_lookback_ns, self.pipeline.craft_lookback_ns
+        )
+        for row, blocks, are_new in recovery.batches(reach, fed_row):
             if stopping():
                 return False
             if not are_new:
@@ -171,7 +178,7 @@ class Worker:
         if isinstance(items, Tick):
             self._keep(self._fed(items))
             return
-        for part in self._bounded([block for block in items if block.domain is not Domain.CRAFT]):
+        for part in self._bounded(items):
             self._keep(self._fed(part))
         self._fed_row = self._stored_row
 
@@ -205,6 +212,7 @@ class Worker:
             self.pipeline.health_states,
             dict(self._latest["flr"]),
             dict(self._latest["plasmapause"]),
+            dict(self._latest["region"]),
             list(self._open.values()),
             dict(self._rejected),
             self.pipeline.too_late_samples,
@@ -219,16 +227,17 @@ class Worker:
 
         A replay at full speed may bring hours at once: fed whole, the clock would leave windows behind.
         """
-        if not blocks:
-            return
-        windows = self._config.windows
-        reach_ns = round(max(windows.revise_s, windows.lateness_s, 2.0) * SECOND_NS / 2)
-        ground = [block for block in blocks if block.domain is Domain.GROUND]
-        ends, begins = [block.end_ns for block in ground], [block.t0_ns for block in ground]
-        if not ground or max(ends) - min(begins) <= reach_ns:
+        config = self._config
+        reaches = {Domain.GROUND: _reach_ns(config.windows), Domain.CRAFT: _reach_ns(config.craft_windows)}
+        long = [
+            reach_ns
+            for domain, reach_ns in reaches.items()
+            if _spanned_ns([block for block in blocks if block.domain is domain]) > reach_ns
+        ]
+        if long:
+            yield from pieces(blocks, min(long))
+        elif blocks:
             yield blocks
-        else:
-            yield from pieces(blocks, reach_ns)
 
     def _fed(self, items: Sequence[SampleBlock] | Tick) -> list[Product]:
         try:
@@ -337,6 +346,17 @@ class Worker:
         begin = time.perf_counter()
         yield
         self._metrics.stage_duration(stage, time.perf_counter() - begin)
+
+
+def _reach_ns(windows: Windows | CraftWindows) -> int:
+    """How much time a burst may span."""
+    return round(max(windows.revise_s, windows.lateness_s, 2.0) * SECOND_NS / 2)
+
+
+def _spanned_ns(blocks: Sequence[SampleBlock]) -> int:
+    if not blocks:
+        return 0
+    return max(block.end_ns for block in blocks) - min(block.t0_ns for block in blocks)
 
 
 def _decoder(name: str, config: Config, options: Mapping[str, object]) -> Decoder:

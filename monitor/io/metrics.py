@@ -183,7 +183,7 @@ class Metrics:
         self._queue.labels(queue).set(depth)
 
     def product(self, product: Product) -> None:
-        """Show a product (`flr`, `health`, `plasmapause` or `event`; others have no metrics).
+        """Show a product (`flr`, `health`, `plasmapause`, `region` or `event`; others have no metrics).
 
         One older than what is shown is ignored; the updates of an event come in their order.
         """
@@ -210,7 +210,7 @@ class Metrics:
         Parameters
         ----------
         clock_ns : callable
-            From the name of a pair or a chain (or a health subject) to its product clock (ns); None where it is not
+            From the name of a pair, a chain or a spacecraft (or a health subject) to its product clock (ns); None where it is not
             known.
         """
         self._products.expire(clock_ns)

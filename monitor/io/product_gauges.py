@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from monitor.types import SECOND_NS, Json, Label, Product
+from monitor.types import REGIONS, SECOND_NS, Json, Label, Product
 
 STATION_STATES = ("ok", "late", "gap", "flat", "spikes", "clock", "offline")
 """The states of a `health` object."""
@@ -35,7 +35,12 @@ class ProductGauges(Collector):
     def __init__(self) -> None:
         # Kind to subject to what is shown; replaced as a whole under the lock, because scrapes may run in a thread.
         self._lock = threading.Lock()
-        self._shown: dict[str, dict[str, _Shown]] = {"flr": {}, "health": {}, "plasmapause": {}}
+        self._shown: dict[str, dict[str, _Shown]] = {
+            "flr": {},
+            "health": {},
+            "plasmapause": {},
+            "region": {},
+        }
         # Kind and subject of events to the `data_id` of those that are open.
         self._open: dict[tuple[str, str], set[str]] = {}
 
@@ -85,12 +90,13 @@ class ProductGauges(Collector):
 
     def collect(self) -> Iterator[Metric]:
         with self._lock:
-            pairs, stations, chains = (
-                sorted(self._shown[kind].items()) for kind in ("flr", "health", "plasmapause")
+            pairs, stations, chains, craft = (
+                sorted(self._shown[kind].items()) for kind in ("flr", "health", "plasmapause", "region")
             )
             active = {key: float(bool(held)) for key, held in sorted(self._open.items())}
         yield from _of_pairs(pairs)
         yield from _of_chains(chains)
+        yield from _of_craft(craft)
         state = GaugeMetricFamily(
             "geospace_station_state",
             "Whether a source is in this state (1) or not (0).",
@@ -161,6 +167,30 @@ def _of_chains(chains: _Subjects) -> Iterator[Metric]:
         timestamp.add_metric((chain,), shown.time_ns / SECOND_NS)
         _add_known(l_shell, chain, (shown.body or {}).get("l_shell"))
     yield from (l_shell, timestamp)
+
+
+def _of_craft(craft: _Subjects) -> Iterator[Metric]:
+    label = GaugeMetricFamily(
+        "geospace_region_label",
+        "Whether a spacecraft's last window has this label (1) or not (0).",
+        labels=("craft", "label"),
+    )
+    confidence = GaugeMetricFamily(
+        "geospace_region_confidence_ratio",
+        "Calibrated probability of the label of a spacecraft's last window.",
+        labels=("craft",),
+    )
+    timestamp = GaugeMetricFamily(
+        "geospace_region_data_timestamp_seconds",
+        "End of a spacecraft's last window, Unix time of the data.",
+        labels=("craft",),
+    )
+    for name, shown in craft:
+        timestamp.add_metric((name,), shown.time_ns / SECOND_NS)
+        body = shown.body or {}
+        _add_states(label, name, REGIONS, body.get("label"))
+        _add_known(confidence, name, body.get("confidence"))
+    yield from (label, confidence, timestamp)
 
 
 def _add_known(family: GaugeMetricFamily, subject: str, value: Json, factor: float = 1.0) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 from monitor.config import Config
@@ -19,6 +19,7 @@ from monitor.pipeline.settings import (
     spectrum_parameters,
     window_parameters,
 )
+from monitor.pipeline.space import Space, Watch, craft_patience
 from monitor.stages.admission import Admission
 from monitor.stages.classify import ClassifyStage
 from monitor.stages.density import DensityStage
@@ -43,9 +44,6 @@ from monitor.types import (
     WindowBatch,
 )
 
-Watch = Callable[[str], AbstractContextManager[object]]
-"""Called with a stage's name around each of its turns: whoever owns a clock can time it."""
-
 
 class Pipeline:
     """Samples in, products out; no clock, no input or output.
@@ -54,13 +52,14 @@ class Pipeline:
     ----------
     config : Config
     watch : callable, optional
+        Called with a stage's name around each of its turns: whoever owns a clock can time it.
     smooth : bool
         Offline: let later windows speak too. All `flr` objects come with `flush` then.
 
     Raises
     ------
     ModelError
-        The learned model that the configuration names cannot be used.
+        A learned model that the configuration names cannot be used.
     """
 
     def __init__(
@@ -82,18 +81,22 @@ class Pipeline:
         self._physical = PhysicalStage(places)
         model = load_flr(config.models.flr, spectral_settings(config))
         self._learned = None if model is None else _Learned.of(model, places, windows, smooth=smooth)
-        self._models = () if model is None or model.info is None else (model.info,)
+        info = None if model is None else model.info
+        self._space = Space.of(config, watch)
+        self._models = (() if info is None else (info,)) + self._space.models
         self._product = ProductStage(
             windows.cadence_ns,
             windows.lateness_ns,
             windows.span_ns,
-            model=self._models[0].label if self._models else None,
+            model=None if info is None else info.label,
         )
         self._kp = Kp(config.density.kp, KpMemory(windows.span_ns))
         self._density = DensityStage(line_field(config, used, pairs), night=config.density.night)
         self._chains = Chains.of(config, used, places, windows)
         self._spectra = SpectrumProductStage(windows.span_ns) if config.outputs.spectra else None
-        self._health = HealthStage(pairs_of, windows.lateness_ns, windows.cadence_ns)
+        self._health = HealthStage(
+            pairs_of, windows.lateness_ns, windows.cadence_ns, config.craft, craft_patience(config)
+        )
         self._keepers: dict[str, Keeper] = {
             "admission": self._admission,
             "window": self._window,
@@ -101,6 +104,7 @@ class Pipeline:
             "health": self._health,
             "kp": self._kp.memory,
             **self._chains.keepers,
+            **self._space.keepers,
         }
         if self._learned is not None:
             self._keepers["track"] = self._learned.track
@@ -109,8 +113,13 @@ class Pipeline:
 
     @property
     def lookback_ns(self) -> int:
-        """How much input before now a restart needs."""
+        """How much input of the ground before now a restart needs."""
         return self._window.lookback_ns
+
+    @property
+    def craft_lookback_ns(self) -> int:
+        """How much input of spacecraft before now a restart needs."""
+        return self._space.window.lookback_ns
 
     @property
     def kp_lookback_ns(self) -> int:
@@ -119,28 +128,28 @@ class Pipeline:
 
     @property
     def source_clocks(self) -> dict[str, int]:
-        """Largest sample end of every station (ns)."""
-        return self._window.clocks
+        """Largest sample end of every station and spacecraft (ns)."""
+        return {**self._window.clocks, **self._space.window.clocks}
 
     @property
     def product_clocks(self) -> dict[str, int]:
-        """Product clock of every pair and of every chain that has begun (ns)."""
+        """Product clock of every pair, chain and spacecraft that has begun (ns)."""
         clocks = self._window.pair_clocks
-        return {**clocks, **self._chains.clocks(clocks)}
+        return {**clocks, **self._chains.clocks(clocks), **self._space.window.craft_clocks}
 
     @property
     def health_states(self) -> dict[str, str]:
-        """Last health state of every station."""
+        """Last health state of every station and spacecraft."""
         return self._health.states()
 
     @property
     def too_late_samples(self) -> int:
         """Samples that came after the time for which they could still change a product."""
-        return self._window.too_late_samples
+        return self._window.too_late_samples + self._space.window.too_late_samples
 
     @property
     def models(self) -> tuple[ModelInfo, ...]:
-        """The learned models at work; empty where the physical estimate is alone."""
+        """The learned models at work; for resonances none where the physical estimate is alone."""
         return self._models
 
     def admit(self, block: SampleBlock) -> None:
@@ -156,7 +165,7 @@ class Pipeline:
             self._kp.memory.feed(items)
         with self._watch("window"):
             windows = self._window.feed(ground)
-        return self._onward(windows)
+        return [*self._onward(windows), *self._space.feed(items, self._health)]
 
     def flush(self) -> list[Product]:
         """End an offline run: close every window that ends at or before its pair's clock."""
@@ -166,6 +175,7 @@ class Pipeline:
             issued = self._product.feed(findings)
             products += [*issued, *self._along(findings, issued, self._window.pair_clocks)]
         products.extend(self._chains.issue(self._chains.chain.flush(self._kp.maximum), []))
+        products.extend(self._space.flush(self._health))
         return products
 
     def load(self, blocks: Iterable[SampleBlock]) -> None:
@@ -173,10 +183,13 @@ class Pipeline:
         known = list(blocks)
         self._kp.memory.feed(known)
         self._window.load(block for block in known if block.domain is Domain.GROUND)
+        self._space.load(known)
 
     def adopt_events(self, documents: Iterable[Mapping[str, Json]]) -> None:
         """Take over events from their newest stored updates, where the states are lost."""
-        self._chains.event.adopt(documents)
+        known = list(documents)
+        self._chains.event.adopt(known)
+        self._space.adopt_events(known)
 
     def snapshot(self) -> dict[str, Json]:
         """State of every stage that keeps one, by stage."""

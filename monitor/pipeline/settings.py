@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 from monitor.config import Config
 from monitor.models.flr import SpectralSettings
 from monitor.science.conditioning import ConditioningParameters
+from monitor.science.debounce import DebounceParameters
 from monitor.science.resonance import ResonanceParameters
 from monitor.science.spectra import SpectrumParameters
-from monitor.stages.crossing import CrossingParameters
+from monitor.stages.craft_window import CraftWindowParameters
+from monitor.stages.crossing import HOUR_NS, CrossingParameters
 from monitor.stages.density import DipoleField, FieldModel
+from monitor.stages.region_label import RegionLabelParameters
 from monitor.stages.traced_field import TracedField
 from monitor.stages.window import WindowParameters
 from monitor.stations import Station
@@ -85,4 +89,41 @@ def crossing_parameters(config: Config) -> CrossingParameters:
         minimum_windows=events.minimum_windows,
         refractory_ns=in_ns(events.refractory_h * 3600.0),
         merge_ns=in_ns(events.merge_h * 3600.0),
+    )
+
+
+def craft_window_parameters(config: Config) -> CraftWindowParameters:
+    """Hop and patience of the spacecraft's windows."""
+    windows = config.craft_windows
+    return CraftWindowParameters(
+        hop_ns=in_ns(windows.hop_s),
+        lateness_ns=in_ns(windows.lateness_s),
+        revise_ns=in_ns(windows.revise_s),
+        context=windows.context,
+        bridge_ratio=windows.bridge_ratio,
+    )
+
+
+def region_label_parameters(config: Config) -> RegionLabelParameters:
+    """How labels of regions follow from what the network finds."""
+    windows = config.craft_windows
+    return RegionLabelParameters(
+        DebounceParameters(windows.debounce, in_ns(windows.hop_s)),
+        in_ns(windows.length_s),
+        craft_window_parameters(config).span_ns,
+    )
+
+
+def craft_crossing_parameters(config: Config) -> CrossingParameters:
+    """When a spacecraft has crossed a boundary; counted in windows that do not overlap."""
+    events = config.craft_events
+    windows = math.ceil(events.minimum_s / config.craft_windows.length_s)
+    return CrossingParameters(
+        confirm=events.confirm,
+        minimum_windows=windows,
+        settle_windows=windows,
+        refractory_ns=in_ns(events.refractory_s),
+        merge_ns=0,
+        # A spacecraft leaves a boundary behind within the hour; what nobody saw by then, nobody will.
+        patience_ns=HOUR_NS,
     )

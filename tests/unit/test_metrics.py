@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 
 from monitor.io.metrics import STATION_STATES, Metrics
 from monitor.models.base import ModelInfo
-from monitor.types import SECOND_NS, Json, Product
+from monitor.types import REGIONS, SECOND_NS, Json, Product
 
 T0_NS = 1_504_785_600 * SECOND_NS
 VALID_NS = 2100 * SECOND_NS
@@ -57,6 +57,14 @@ def plasmapause(l_shell: float | None = 4.1, time_s: int = 0, revision: int = 0)
     time_ns = T0_NS + time_s * SECOND_NS
     body = {"chain": "emma", "l_shell": l_shell}
     return Product("plasmapause", "emma", time_ns, revision, True, body, time_ns + VALID_NS)
+
+
+def region(
+    label: str | None = "MSH", confidence: float | None = 0.9, time_s: int = 0, revision: int = 0
+) -> Product:
+    time_ns = T0_NS + time_s * SECOND_NS
+    body = {"craft": "MMS1", "label": label, "confidence": confidence}
+    return Product("region", "MMS1", time_ns, revision, True, body, time_ns + VALID_NS)
 
 
 def event(
@@ -186,6 +194,44 @@ class TestPlasmapause:
         assert value(metrics, "geospace_plasmapause_l_shell", chain="emma") == 4.1
 
 
+class TestRegion:
+    def test_product_gives_a_state_set_confidence_and_time(self) -> None:
+        metrics = Metrics()
+        metrics.product(region())
+        states = {
+            one: value(metrics, "geospace_region_label", craft="MMS1", label=str(one)) for one in REGIONS
+        }
+        assert states == {one: float(one == "MSH") for one in REGIONS}
+        assert value(metrics, "geospace_region_confidence_ratio", craft="MMS1") == 0.9
+        stamp = value(metrics, "geospace_region_data_timestamp_seconds", craft="MMS1")
+        assert stamp == T0_NS / SECOND_NS
+
+    def test_hole_shows_its_time_alone(self) -> None:
+        metrics = Metrics()
+        metrics.product(region())
+        metrics.product(region(None, None, 180))
+        assert value(metrics, "geospace_region_label", craft="MMS1", label="MSH") is None
+        assert value(metrics, "geospace_region_confidence_ratio", craft="MMS1") is None
+        stamp = value(metrics, "geospace_region_data_timestamp_seconds", craft="MMS1")
+        assert stamp == T0_NS / SECOND_NS + 180
+
+    def test_label_vanishes_when_it_is_no_longer_valid(self) -> None:
+        metrics = Metrics()
+        metrics.product(region())
+        metrics.expire({"MMS1": T0_NS + VALID_NS}.get)
+        assert value(metrics, "geospace_region_label", craft="MMS1", label="MSH") == 1.0
+        metrics.expire({"MMS1": T0_NS + VALID_NS + 1}.get)
+        assert value(metrics, "geospace_region_label", craft="MMS1", label="MSH") is None
+        assert value(metrics, "geospace_region_data_timestamp_seconds", craft="MMS1") is not None
+
+    def test_newer_revision_replaces_and_an_older_window_does_not(self) -> None:
+        metrics = Metrics()
+        metrics.product(region(time_s=180))
+        metrics.product(region("SW", 0.7, 180, revision=1))
+        metrics.product(region("LOBE", 0.6, 0, revision=2))
+        assert value(metrics, "geospace_region_label", craft="MMS1", label="SW") == 1.0
+
+
 class TestEvents:
     @staticmethod
     def active(metrics: Metrics, subject: str = "emma") -> float | None:
@@ -310,6 +356,7 @@ def full() -> Metrics:
     dense = flr()
     metrics.product(replace(dense, body={**dense.body, "density_amu_cm3": 1520.0}))
     metrics.product(plasmapause())
+    metrics.product(region())
     metrics.product(event("begin"))
     metrics.event_began("plasmapause_crossing", "emma")
     metrics.product(health("gap"))
@@ -329,6 +376,9 @@ CONTRACT = {
     "geospace_flr_data_timestamp_seconds": ("gauge", {"pair"}),
     "geospace_plasmapause_l_shell": ("gauge", {"chain"}),
     "geospace_plasmapause_data_timestamp_seconds": ("gauge", {"chain"}),
+    "geospace_region_label": ("gauge", {"craft", "label"}),
+    "geospace_region_confidence_ratio": ("gauge", {"craft"}),
+    "geospace_region_data_timestamp_seconds": ("gauge", {"craft"}),
     "geospace_events": ("counter", {"kind", "subject"}),
     "geospace_event_active": ("gauge", {"kind", "subject"}),
     "geospace_messages_received": ("counter", {"decoder"}),

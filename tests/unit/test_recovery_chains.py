@@ -92,6 +92,7 @@ class Pipeline:
 
     lookback_ns = HOUR_NS
     kp_lookback_ns = 31 * HOUR_NS
+    craft_lookback_ns = 0
     too_late_samples = 0
 
     def __init__(self) -> None:
