@@ -159,6 +159,40 @@ def test_foreshock_is_hotter_along_the_field_and_slower_than_its_wind() -> None:
     assert 0.85 * np.linalg.norm(WIND.V_kms) < speed < np.linalg.norm(WIND.V_kms)
 
 
+def test_foreshock_is_no_hotter_than_a_share_of_the_winds_energy() -> None:
+    """Of 420 km/s, ½ m V² is 925 eV; without structures and unrest, the limit holds step by step."""
+    hottest = replace(
+        RANGES,
+        heating=Range(50.0, 50.0),
+        heating_limit=0.2,
+        heat_unrest=Range(0.0, 0.0),
+        structures_per_h=Range(0.0, 0.0),
+        heat_spread=Range(0.0, 0.0),
+        slowing=Range(0.0, 0.0),
+        coupling=Range(0.0, 0.0),
+    )
+    rng = np.random.default_rng(10)
+    for _ in range(50):
+        excess = total_eV(foreshock(rng, hottest, WIND, WINDOW)) - WIND.T_eV
+        assert 0.8 * 0.2 * 925.0 < excess.min() <= excess.max() < 0.2 * 930.0
+
+
+def test_wind_discontinuities_turn_the_field_within_seconds() -> None:
+    often = replace(
+        RANGES,
+        rotation=Range(0.0, 0.0),
+        kinks_per_h=Range(12.0, 12.0),
+        kink_deg=Range(60.0, 60.0),
+        kink_log=Range(0.0, 0.0),
+        compression=Range(0.0, 0.0),
+    )
+    series = solar_wind(np.random.default_rng(12), often, WIND, 1600)
+    unit = series.B_nT / strengths(series)[:, None]
+    step_deg = np.degrees(np.arccos(np.clip(np.sum(unit[1:] * unit[:-1], axis=1), -1.0, 1.0)))
+    assert np.median(step_deg) < 0.1
+    assert step_deg.max() > 5.0
+
+
 @pytest.mark.parametrize("period_s", [20.0, 40.0])
 def test_foreshock_wave_has_its_period(period_s: float) -> None:
     regular = replace(

@@ -86,7 +86,10 @@ def compression_ratio(inflow_kms: float, alfven_kms: float, sound_kms: float, th
 
     The relations of de Hoffmann and Teller (1950, doi:10.1103/PhysRev.80.692) reduce to a cubic in the compression X,
     the trivial X = 1 divided out, multiplied by cos⁴θ_Bn so that it holds at 90° too:
-    (u² − X a² c²)² (X s² + ½ u² ((γ − 1) X − γ − 1)) + ½ a² u² sin²θ X ((γ + (2 − γ) X) u² − X a² c² (γ + 1 − (γ − 1) X)) = 0
+
+        (u² − X a² c²)² (X s² + ½ u² ((γ − 1) X − γ − 1))
+        + ½ a² u² sin²θ X ((γ + (2 − γ) X) u² − X a² c² (γ + 1 − (γ − 1) X)) = 0
+
     with c = cos θ and the normal inflow u, the Alfvén speed a and the sound speed s upstream.
 
     Raises

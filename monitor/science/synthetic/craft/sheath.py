@@ -1,4 +1,4 @@
-"""The magnetosheath: shocked wind that flows about the magnetosphere, its turbulence, mirror modes, jets and flux ropes."""
+"""The magnetosheath: shocked wind, its flow about the magnetosphere, its turbulence, mirror modes, jets and ropes."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ from monitor.science.synthetic.craft.fluctuations import (
     turn_about,
     waves,
 )
-from monitor.science.synthetic.craft.series import STEP_S, PlasmaSeries, State
+from monitor.science.synthetic.craft.series import ELEMENTARY_C, PROTON_KG, STEP_S, PlasmaSeries, State
 from monitor.science.synthetic.ranges import Range
 from monitor.types import FloatArray
 
@@ -73,9 +73,10 @@ class UpstreamRanges:
     compressive, coupling, own_density, steepening, wave_slope : Range
         δ|B| over δB; δN/N over δ|B|/|B|; δN/N that |B| knows nothing of over δB/B; strength of the second harmonic;
         exponent of the turbulence.
-    heating, heat_unrest, beam : Range
-        Factor on T by the ions that stream back, standard deviation of the excess's logarithm, and the parallel share
-        of it over the even one (1: isotropic, 3: wholly parallel).
+    heating, heating_limit, heat_unrest, beam
+        Factor on T by the ions that stream back; what it adds stays below this share of ½ m V² (a tenth of the ions at
+        twice the wind's speed, where the shock makes 3/8 of all); standard deviation of the excess's logarithm, and the
+        parallel share of it over the even one (1: isotropic, 3: wholly parallel).
     slowing, foreshock_deflection_deg, depletion : Range
         Share of the speed lost, turn of the flow, factor on N.
     structures_per_h : Range
@@ -125,7 +126,8 @@ class UpstreamRanges:
     steepening: Range = Range(0.0, 0.7)
     wave_slope: Range = Range(-2.5, -1.2)
     heating: Range = Range(1.15, 8.0, log=True)
-    heat_unrest: Range = Range(0.05, 0.4, log=True)
+    heating_limit: float = 0.25
+    heat_unrest: Range = Range(0.1, 0.7, log=True)
     beam: Range = Range(0.9, 2.2)
     slowing: Range = Range(0.0, 0.2)
     foreshock_deflection_deg: Range = Range(0.5, 6.0)
@@ -247,7 +249,7 @@ def foreshock(rng: np.random.Generator, ranges: UpstreamRanges, state: State, st
     for centre in occurrences(rng, steps, rate):
         _add_structure(rng, ranges, here, happens, heat, float(centre))
     heating = at_share(ranges.heating, 0.5 * (strength + float(rng.random())))
-    return _heated(rng, ranges, happens.of(here), heating, heat)
+    return _heated(rng, ranges, happens.of(here), _excess_eV(ranges, here, heating), heat)
 
 
 def _disturbed_state(rng: np.random.Generator, ranges: UpstreamRanges, state: State) -> State:
@@ -278,6 +280,7 @@ def _add_waves(
     happens.density[:] += ranges.coupling.draw(rng) * swell
     own = ranges.own_density.draw(rng) * amplitude
     happens.density[:] += saturated(own * coloured(rng, steps, slope, outer_s=outer_s), 1.2)
+    happens.heat(2.0 / 3.0 * ranges.coupling.draw(rng) * swell)
     along = state.V_kms / np.linalg.norm(state.V_kms)
     happens.flow_kms[:] -= (state.alfven_speed_kms * swell)[:, None] * along
 
@@ -317,15 +320,21 @@ def _add_structure(
         heat[:] += rng.uniform(0.1, 1.0) * core
 
 
+def _excess_eV(ranges: UpstreamRanges, state: State, heating: float) -> float:
+    """What the ions that stream back add to the temperature: less than the shock makes of the wind's whole energy."""
+    flow_eV = 0.5 * PROTON_KG * float(state.V_kms @ state.V_kms) * 1e6 / ELEMENTARY_C
+    wanted, most = state.T_eV * (heating - 1.0), ranges.heating_limit * flow_eV
+    return wanted / (1.0 + wanted / most)
+
+
 def _heated(
-    rng: np.random.Generator, ranges: UpstreamRanges, series: PlasmaSeries, heating: float, log: FloatArray
+    rng: np.random.Generator, ranges: UpstreamRanges, series: PlasmaSeries, excess_eV: float, log: FloatArray
 ) -> PlasmaSeries:
-    """Adds what the ions that stream back make of the temperatures: pressure more along the field than across."""
+    """Adds the pressure of the ions that stream back: more along the field than across."""
     unrest = ranges.heat_unrest.draw(rng) * coloured(
         rng, series.steps, ranges.wave_slope.draw(rng), outer_s=rng.uniform(100.0, 600.0)
     )
-    total = (series.Tpar_eV + 2.0 * series.Tperp_eV) / 3.0
-    excess = total * np.maximum(heating * np.exp(np.clip(log + unrest, -3.0, 3.0)) - 1.0, 0.0)
+    excess = excess_eV * np.exp(np.clip(log + unrest, -3.0, 3.0))
     beam = ranges.beam.draw(rng)
     return PlasmaSeries(
         series.B_nT,
