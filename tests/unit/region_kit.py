@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+import torch
 
 from monitor.jobs.region.calibrate import Around, fit_around
+from monitor.jobs.region.network import Mode, RegionNetwork, from_arrays, to_arrays
 from monitor.jobs.region.training import FAST, Recipe, fit
 from monitor.models.base import DataSource, ModelCard, file_digests, write_model
 from monitor.models.region import KIND, SCHEMA, RegionModel
@@ -77,3 +79,19 @@ def make_model(folder: Path) -> RegionModel:
     )
     write_model(folder, card, contents)
     return RegionModel.load(folder)
+
+
+def random_network(
+    mode: Mode = "log", filters: tuple[int, int, int] = (16, 16, 16), seed: int = 0
+) -> RegionNetwork:
+    """A network that has learnt nothing, with moments and normalisations of its own, ready to predict."""
+    rng = np.random.default_rng(seed)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        network = RegionNetwork(mode, filters)
+    network.standardise_by(examples(200, seed).values)
+    arrays = to_arrays(network)
+    for name, value in arrays.items():
+        if name.startswith("norms") and value.dtype == np.float32:
+            arrays[name] = rng.uniform(0.5, 1.5, value.shape).astype(np.float32)
+    return from_arrays(arrays)
