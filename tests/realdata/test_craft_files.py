@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from cdflib import cdfepoch
 
+from monitor.errors import ArchiveError
 from monitor.io.files import SourceSeries, open_archives, read_archive
 from monitor.io.files_cdf_guard import check_cdf
 from monitor.jobs.region.intervals import without_conflicts
@@ -86,12 +87,14 @@ def expect(series: SourceSeries, **values: float) -> None:
         assert series.values[series.components.index(name)] == pytest.approx([value] * 40, rel=1e-5), name
 
 
-def test_every_master_hangs_together_and_says_that_it_is_empty() -> None:
+def test_every_master_hangs_together_and_gives_no_samples() -> None:
     masters = sorted(MASTERS.glob("*.cdf"))
     assert len(masters) == 22
     for master in masters:
         with master.open("rb") as file:
             check_cdf(file, master.name)
+        with pytest.raises(ArchiveError, match=r"holds no (?:records of|field or ion moments)"):
+            read_archive(master)
 
 
 def test_mms_after_its_masters(tmp_path: Path) -> None:
