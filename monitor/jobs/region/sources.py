@@ -47,6 +47,8 @@ class Sources:
         MonitorError
             A file cannot be used, or nothing is left.
         """
-        own = read_own_data(self.files, self.labels)
+        # A CSV does not say whether its sender flies; what is named here does.
+        named = [spec.partition("=")[0].partition(".")[0] for spec in self.files if "=" in spec]
+        own = read_own_data(self.files, self.labels, named)
         told(own.table())
         return own.examples
