@@ -32,6 +32,7 @@ from monitor.science.synthetic.craft.shock import ShockJump, ShockRanges, shock_
 from monitor.science.synthetic.craft.tail import (
     TailRanges,
     lobe,
+    lobe_state,
     plasma_sheet,
     plasma_sheet_boundary,
     tail_states,
@@ -166,9 +167,15 @@ class _Walk:
         self._jump = self._shock(quasi_parallel=FS in visited and SW not in visited)
         sheath = sheath_state(rng, ranges.sheath, self._jump)
         sphere = magnetosphere_state(rng, ranges.magnetosphere)
-        sheath, sphere = balanced(rng, sheath, sphere) if visited & {BL, MSP} else (sheath, sphere)
-        self._sheath, self._sphere = sheath, sphere
         self._lobe, self._rim, self._sheet = tail_states(rng, ranges.tail)
+        if not visited & {PS, PSBL}:
+            # Without a sheet to balance, it may be the lobe over the pole, close to the Earth.
+            self._lobe = lobe_state(rng, ranges.tail)
+        if visited & {BL, MSP}:
+            sheath, sphere = balanced(rng, sheath, sphere)
+        elif LOBE in visited:
+            sheath, self._lobe = balanced(rng, sheath, self._lobe)
+        self._sheath, self._sphere = sheath, sphere
 
     def course(self) -> Course:
         seams = [
@@ -248,12 +255,22 @@ class _Walk:
 
     def _shock(self, *, quasi_parallel: bool) -> ShockJump:
         """A shock of this wind; a foreshock lies before quasi-parallel ones, as far as the wind's field allows."""
-        jumps = [shock_jump(self._rng, self._ranges.shock, self._varied(self._wind)) for _ in range(6)]
+        jumps = [self._jump_of(self._varied(self._wind)) for _ in range(6)]
         angles = np.array([min(one.theta_bn_deg, 180.0 - one.theta_bn_deg) for one in jumps])
         fits = angles < 50.0 if quasi_parallel else angles > 40.0
         if fits.any():
             return jumps[int(np.flatnonzero(fits)[0])]
         return jumps[int(angles.argmin() if quasi_parallel else angles.argmax())]
+
+    def _jump_of(self, wind: State) -> ShockJump:
+        """A shock of a wind; one that is too slow for its waves is taken with a weaker field and cooler."""
+        try:
+            return shock_jump(self._rng, self._ranges.shock, wind)
+        except ValueError:
+            cooler = replace(
+                wind, B_nT=0.5 * wind.B_nT, Tpar_eV=0.5 * wind.Tpar_eV, Tperp_eV=0.5 * wind.Tperp_eV
+            )
+            return self._jump_of(cooler)
 
     def _plasma(self, at: int, steps: int, jumps: list[ShockJump | None]) -> PlasmaSeries:
         """The plasma of one stay, with what it needs for its seams."""
