@@ -21,7 +21,7 @@ from monitor.jobs.region.synthetic import Plan, joined_runs, runs_of
 from monitor.jobs.region.train import MLP, Choice, train_region
 from monitor.models.base import ModelCard, read_card
 from monitor.models.region import RegionModel
-from monitor.science.synthetic.craft.windows import TRAINING, WindowSampler
+from monitor.science.synthetic.craft.windows import TRAINING, WindowSampler, simulate_runs
 from monitor.types import REGIONS, Region, RegionExamples
 
 TINY = Plan(130, 60, 60, rivals=600, validation=300, test=300, mixed=20)
@@ -237,11 +237,12 @@ class TestSplits:
 
 
 class TestSimulated:
-    def test_runs_are_the_same_in_one_piece_and_in_many(self) -> None:
-        whole = runs_of(TRAINING, 6)
-        parts = joined_runs([runs_of(TRAINING, 6)])
+    @pytest.mark.parametrize("workers", [1, 2])
+    def test_runs_are_the_same_in_one_piece_and_in_many(self, workers: int) -> None:
+        whole, parts = simulate_runs(TRAINING, 30), runs_of(TRAINING, 30, workers)
         np.testing.assert_array_equal(whole.values, parts.values)
         np.testing.assert_array_equal(whole.start, parts.start)
+        np.testing.assert_array_equal(whole.run, parts.run)
 
     def test_joined_runs_begin_where_the_ones_before_end(self) -> None:
         one = runs_of(TRAINING, 3)

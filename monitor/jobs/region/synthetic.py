@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -36,8 +36,8 @@ class Plan:
     training_runs, validation_runs, test_runs : int
         Simulated flights; no run is in two sets.
     rivals, validation, test : int
-        Windows drawn for the logistic regression, for validation and for the test. Those of training are drawn anew
-        every epoch.
+        Windows drawn for the logistic regression and the known territory, for validation, and for the test. Those of
+        training are drawn anew every epoch.
     mixed : int
         Windows of no one region in the test, besides.
     """
@@ -160,11 +160,12 @@ def runs_of(ranges: CraftRanges, count: int, workers: int = 1, told: str = "") -
 
 
 def _simulated(pieces: list[tuple[CraftRanges, int, int]], workers: int) -> Iterator[Runs]:
-    if workers <= 1:
+    if min(workers, len(pieces)) <= 1:
         yield from map(_piece, pieces)
         return
-    with ProcessPoolExecutor(workers) as pool:
-        yield from pool.map(_piece, pieces)
+    # Not forked: a process whose libraries have started threads must not be copied.
+    with multiprocessing.get_context("spawn").Pool(workers) as pool:
+        yield from pool.imap(_piece, pieces)
 
 
 def _piece(piece: tuple[CraftRanges, int, int]) -> Runs:
