@@ -96,7 +96,7 @@ class CourseRanges:
     magnetosphere: MagnetosphereRanges = field(default_factory=MagnetosphereRanges)
     tail: TailRanges = field(default_factory=TailRanges)
     dwell_steps: Range = Range(14.0, 260.0, log=True)
-    drift: Range = Range(0.0, 0.2)
+    drift: Range = Range(0.0, 0.12)
     seam_steps: Range = Range(2.0, 50.0, log=True)
     layer_probability: float = 0.4
     turned_probability: float = 0.4

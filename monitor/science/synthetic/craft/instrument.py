@@ -66,12 +66,12 @@ class InstrumentRanges:
     field_offset_nT: Range = Range(0.0, 0.3)
     field_noise_nT: Range = Range(0.001, 0.03, log=True)
     field_gain: Range = Range(0.0, 0.02)
-    density_gain: Range = Range(0.02, 0.35)
-    temperature_gain: Range = Range(0.02, 0.3)
+    density_gain: Range = Range(0.0, 0.2)
+    temperature_gain: Range = Range(0.0, 0.15)
     speed_gain: Range = Range(0.0, 0.05)
     counts_per_cm3: Range = Range(400.0, 40_000.0, log=True)
-    background_probability: float = 0.25
-    background_cm3: Range = Range(0.001, 0.2, log=True)
+    background_probability: float = 0.12
+    background_cm3: Range = Range(0.001, 0.03, log=True)
     speed_noise: Range = Range(0.2, 1.5)
     anisotropy_loss: Range = Range(0.0, 0.6)
     coarse_probability: float = 0.12
@@ -122,7 +122,7 @@ def _with_background(
     extra = ranges.background_cm3.draw(rng) * np.ones(series.steps)
     density = series.N_cm3 + extra
     share = extra / density
-    hot = rng.uniform(1500.0, 9000.0)
+    hot = rng.uniform(1000.0, 6000.0)
     return PlasmaSeries(
         series.B_nT,
         density,

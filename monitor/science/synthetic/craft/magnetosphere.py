@@ -55,7 +55,7 @@ class MagnetosphereRanges:
         The whole of it pushed and drawn by the solar wind's pressure. Chosen.
     """
 
-    field_nT: Range = Range(15.0, 150.0, log=True)
+    field_nT: Range = Range(18.0, 150.0, log=True)
     inner_field_nT: Range = Range(90.0, 300.0, log=True)
     inner_probability: float = 0.12
     latitude_deg: Range = Range(-45.0, 45.0)

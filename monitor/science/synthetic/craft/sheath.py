@@ -82,7 +82,7 @@ class SheathRanges:
     draping: Range = Range(0.2, 1.0)
     nose_kms: Range = Range(5.0, 220.0)
     flank_kms: Range = Range(80.0, 450.0)
-    temperature_eV: Range = Range(30.0, 1300.0)
+    temperature_eV: Range = Range(45.0, 1300.0)
     field_nT: Range = Range(2.0, 130.0)
     rotation: Range = Range(0.03, 0.6, log=True)
     compression: Range = Range(0.015, 0.3, log=True)

@@ -104,7 +104,7 @@ class TailRanges:
     cold_probability: float = 0.15
     cold_eV: Range = Range(300.0, 1000.0, log=True)
     sheet_cm3: Range = Range(0.05, 2.0, log=True)
-    sheet_level: Range = Range(0.0, 0.85)
+    sheet_level: Range = Range(0.0, 0.7)
     sheet_normal_nT: Range = Range(0.5, 8.0, log=True)
     dipolar_probability: float = 0.2
     dipolar_nT: Range = Range(6.0, 25.0, log=True)
@@ -128,7 +128,7 @@ class TailRanges:
     front_probability: float = 0.6
     front_nT: Range = Range(4.0, 20.0, log=True)
     front_dip: Range = Range(0.15, 0.65)
-    boundary_beta: Range = Range(0.02, 0.4, log=True)
+    boundary_beta: Range = Range(0.05, 0.33, log=True)
     boundary_eV: Range = Range(300.0, 4000.0, log=True)
     boundary_ratio: Range = Range(0.35, 1.0, log=True)
     boundary_cm3: Range = Range(0.02, 0.35, log=True)
