@@ -181,20 +181,30 @@ def running_mean(values: RealArray, cells: int = WINDOW_CELLS) -> FloatArray:
     Returns
     -------
     ndarray, shape (…, t - cells + 1, d)
-        By one cumulative sum in double precision: as long as no value is not finite, what it loses is far below
-        single precision.
+        In double precision. Sums of 2, 4, 8, … cells are made of each other, so that each mean is of its own cells alone:
+        nothing is lost to others, as it is in a cumulative sum, and one that is not finite spoils no other window.
 
     Raises
     ------
     ValueError
         There are fewer than `cells`.
     """
-    if values.shape[-2] < cells:
+    windows = values.shape[-2] - cells + 1
+    if windows < 1:
         raise ValueError(f"a mean over {cells} cells needs as many, got {values.shape[-2]}")
-    total = np.cumsum(values, axis=-2, dtype=np.float64)
-    sums = total[..., cells - 1 :, :].copy()
-    sums[..., 1:, :] -= total[..., :-cells, :]
-    return sums / cells
+    sums = values.astype(np.float64)
+    found = np.zeros((*values.shape[:-2], windows, values.shape[-1]))
+    done, width = 0, 1
+    while True:
+        if cells & width:
+            found += sums[..., done : done + windows, :]
+            done += width
+        if done == cells:
+            break
+        sums = sums[..., :-width, :] + sums[..., width:, :]
+        width *= 2
+    found /= cells
+    return found
 
 
 def tempered(logits: RealArray, temperature: RealArray | float) -> FloatArray:

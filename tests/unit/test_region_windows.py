@@ -122,12 +122,20 @@ def test_activation_between_nothing_and_one(scores: list[float]) -> None:
     assert found[int(np.argmax(scores))] == 1.0
 
 
-def test_running_mean_as_each_window_for_itself() -> None:
-    values = np.random.default_rng(1).normal(1e3, 1.0, (2, 500, 3)).astype(np.float32)
-    expected = np.stack(
-        [values[:, start : start + 40].mean(axis=1, dtype=np.float64) for start in range(461)], axis=1
-    )
-    assert_allclose(running_mean(values), expected, rtol=1e-13)
+@pytest.mark.parametrize("cells", [1, 2, 5, 7, 40, 53, 64])
+def test_running_mean_as_each_window_for_itself(cells: int) -> None:
+    values = np.random.default_rng(1).normal(1e3, 1.0, (2, 200, 3)).astype(np.float32)
+    starts = range(200 - cells + 1)
+    expected = np.stack([values[:, at : at + cells].mean(axis=1, dtype=np.float64) for at in starts], axis=1)
+    assert_allclose(running_mean(values, cells), expected, rtol=1e-13)
+
+
+def test_running_mean_beside_what_is_not_finite() -> None:
+    values = np.ones((100, 1))
+    values[50] = np.nan
+    found = running_mean(values)[:, 0]
+    assert_array_equal(np.isnan(found), [11 <= begin <= 50 for begin in range(61)])
+    assert_array_equal(found[:11], 1.0)
 
 
 def test_running_mean_of_one_window() -> None:
