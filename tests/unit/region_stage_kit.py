@@ -22,9 +22,11 @@ from monitor.types import (
     WINDOW_CELLS,
     BoolArray,
     CraftStretch,
+    Domain,
     FloatArray,
     Region,
     RegionFinding,
+    SampleBlock,
 )
 
 LENGTH_NS = WINDOW_CELLS * CELL_NS
@@ -139,7 +141,7 @@ class StubModel:
     @staticmethod
     def _read(values: FloatArray, before: int, after: int) -> Read:
         density = values[:, before : values.shape[1] - after, DENSITY]
-        scores = 4.0 * (np.round(density)[..., None] == np.arange(len(REGIONS))) - 0.5
+        scores = 8.0 * (np.round(density)[..., None] == np.arange(len(REGIONS))) - 0.5
         novel = running_mean((density >= 20.0)[..., None].astype(float))[..., 0] > 0.5
         return Read(tempered(running_mean(scores), 1.0), scores, novel)
 
@@ -171,3 +173,22 @@ def stretch(
         missing=missing,
         bridged=(bridged,) * len(ends),
     )
+
+
+def samples(regions: Sequence[str | None], *, first: int = 0, craft: str = "MMS1") -> SampleBlock:
+    """Whole measurements with a region for every cell, from so many cells after `T0_NS`; a gap where there is none."""
+    values = np.full((len(VARIABLES), len(regions)), np.nan)
+    for at, region in enumerate(regions):
+        if region is not None:
+            values[:, at] = _MEASURED
+            values[DENSITY, at] = REGIONS.index(Region(region)) + 0.01
+            # Never quite the same: a field that does not move is a fault.
+            values[:3, at] += 0.1 * ((first + at) % 3)
+    values[VARIABLES.index("B")] = np.linalg.norm(values[:3], axis=0)
+    return SampleBlock(
+        craft, VARIABLES, T0_NS + first * CELL_NS, CELL_NS, values.round(6), Domain.CRAFT, frame="gse"
+    )
+
+
+# In the order of `VARIABLES`, the totals as their parts have them.
+_MEASURED = np.array([3.0, 4.0, 12.0, 13.0, 5.0, -300.0, 40.0, 0.0, 302.654919, 100.0, 100.0, 100.0])
