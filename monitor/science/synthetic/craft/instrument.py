@@ -143,7 +143,8 @@ def _resampled(rng: np.random.Generator, ranges: InstrumentRanges, values: Float
     if chance < ranges.coarse_probability:
         step = ranges.coarse_s.draw(rng)
         held = np.minimum((np.floor(time / step) * step / STEP_S).round().astype(int), values.shape[0] - 1)
-        return values[held]
+        repeated: FloatArray = values[held]
+        return repeated
     if chance < ranges.coarse_probability + ranges.interpolated_probability:
         step = ranges.interpolated_s.draw(rng)
         group = (time / step).astype(int)

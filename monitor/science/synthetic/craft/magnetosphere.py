@@ -67,7 +67,7 @@ class MagnetosphereRanges:
     plume_probability: float = 0.12
     plume_density_cm3: Range = Range(1.0, 20.0, log=True)
     plume_temperature_eV: Range = Range(5.0, 60.0, log=True)
-    warm_probability: float = 0.25
+    warm_probability: float = 0.15
     warm_density_cm3: Range = Range(0.05, 1.5, log=True)
     warm_temperature_eV: Range = Range(80.0, 1500.0, log=True)
     anisotropy: Range = Range(0.85, 2.0, log=True)

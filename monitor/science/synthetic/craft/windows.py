@@ -217,4 +217,5 @@ def _short_block(rng: np.random.Generator, values: Float32Array) -> Float32Array
     window = window_part(values)
     size = int(rng.integers(_SHORTEST_BLOCK, WINDOW_CELLS))
     begin = int(rng.integers(0, WINDOW_CELLS - size + 1))
-    return standing_alone(wrap_pad(window[begin : begin + size])[None])[0]
+    alone: Float32Array = standing_alone(wrap_pad(window[begin : begin + size])[None])[0]
+    return alone
