@@ -40,16 +40,19 @@ if TYPE_CHECKING:
 SURE: Final = 0.8
 """Probability from which a label counts as good in the hour's panels."""
 _ZOOM = 0.3
-_COLOURS = 128
+_LARGEST_BYTES = 150_000
+_PALETTE = 256
 
 
 def save(figure: Figure, path: Path) -> Path:
-    """Write a figure as PNG with a palette, which makes dense panels a third as large."""
+    """Write a figure as PNG; with a palette, which may shift its colours a little, only where it would be too large."""
     from PIL import Image
 
     figure.canvas.draw()
-    drawn = Image.fromarray(np.asarray(figure.canvas.buffer_rgba()))  # type: ignore[attr-defined]
-    drawn.convert("RGB").quantize(_COLOURS).save(path, optimize=True)
+    drawn = Image.fromarray(np.asarray(figure.canvas.buffer_rgba())).convert("RGB")  # type: ignore[attr-defined]
+    drawn.save(path, optimize=True)
+    if path.stat().st_size >= _LARGEST_BYTES:
+        drawn.quantize(_PALETTE).save(path, optimize=True)
     return path
 
 
