@@ -14,6 +14,7 @@ from monitor.types import SECOND_NS, Json, iso_time
 
 BEGIN, UPDATE, END = "begin", "update", "end"
 WITHDRAWN = "withdrawn"
+_ROOM = 1000
 
 
 @dataclass(slots=True, eq=False)
@@ -106,12 +107,13 @@ def new_name(
 ) -> tuple[str, int]:
     """The `data_id` of an event that was never said, and the number of its first update.
 
-    An update is stored under subject, start and number: a number that another event has is not given again.
+    An update is stored under subject, start and number. Events that share the first two count from thousands of their
+    own, so that each goes on by one and a number is never given twice.
     """
     same = [one for one in records if (one.subject, one.named_ns) == (subject, crossing.start_ns)]
     data_id = f"{boundary.kind}/{subject}/{iso_time(crossing.start_ns)}/{boundary.directions[crossing.to]}"
     again = sum(one.to == crossing.to for one in same)
-    number = max((one.number + 1 for one in same), default=0)
+    number = max((one.number // _ROOM + 1 for one in same), default=0) * _ROOM
     return (f"{data_id}/{again + 1}" if again else data_id), number
 
 

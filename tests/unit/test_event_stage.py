@@ -25,8 +25,9 @@ from crossing_kit import (
     states_of,
 )
 
-from monitor.stages.crossing import HOUR_NS
+from monitor.stages.crossing import FIRST, HOUR_NS, PLASMAPAUSE, SECOND, Crossing
 from monitor.stages.event import EventStage
+from monitor.stages.event_records import Record, new_name
 from monitor.types import Chain, ChainState, Product, Tick, iso_time
 
 IN, OUT = 0.98, 0.02
@@ -443,3 +444,16 @@ def test_feeding_changes_no_input_and_old_things_are_forgotten() -> None:
     assert len(kept["chains"]["emma"][3]) <= REMEMBER_NS // CADENCE_NS + 1
     assert len(kept["revisions"]["flr/KEV-IVA"]) <= REMEMBER_NS // CADENCE_NS + 1
     assert len(kept["records"]) <= 3 * 12
+
+
+def test_events_that_start_together_never_share_the_number_of_an_update() -> None:
+    """One that was withdrawn may be said again after the other has begun: each counts on in its own thousand."""
+    crossing = Crossing(SECOND, T0_NS, T0_NS, T0_NS, T0_NS, None, 0.9, ())
+    records: list[Record] = []
+    for to in (FIRST, SECOND, SECOND):
+        one = replace(crossing, to=to)
+        data_id, number = new_name(PLASMAPAUSE, "emma", one, records)
+        # Begun, ended, withdrawn.
+        records.append(Record("emma", to, data_id, T0_NS, number + 2, "end", T0_NS, T0_NS, T0_NS, {}))
+    assert [record.number for record in records] == [2, 1002, 2002]
+    assert len({record.data_id for record in records}) == 3
