@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Where PyTorch is built without GPU code; a machine that cannot reach it takes what its own index has.
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 
 .DEFAULT_GOAL := help
 .PHONY: help run test lint bench models prove clean tools
@@ -35,16 +37,20 @@ bench: $(VENV)/test.ready tools
 	$(BIN)/python benchmarks/density.py
 	$(BIN)/python benchmarks/geometry.py
 	$(BIN)/python benchmarks/ingest.py
+	$(BIN)/python benchmarks/craft_feed.py
+	$(BIN)/python benchmarks/region.py
 
 # Everything is simulated from seeds: the same program gives the same models, but for rounding in the libraries.
 models: $(VENV)/test.ready
 	$(BIN)/geospace-monitor train flr -o monitor/models/bundled/flr --report build/reports/flr
+	$(BIN)/geospace-monitor train region -o monitor/models/bundled/region --report build/reports/region
 
 # Also draws the report of the documentation, with the rivals that the model is held against.
 prove: $(VENV)/test.ready
 	$(BIN)/geospace-monitor train flr -o build/models/flr --report docs/reports/flr --ablation
 	$(BIN)/python benchmarks/same_model.py monitor/models/bundled/flr build/models/flr
 	$(BIN)/geospace-monitor evaluate events -o docs/reports/events
+	$(BIN)/geospace-monitor train region -o build/models/region --report docs/reports/region --real ../shared/data/space
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
@@ -60,6 +66,7 @@ $(VENV)/run.ready: setup.cfg pyproject.toml | $(VENV)/python.ready
 	@touch $@
 
 $(VENV)/test.ready: setup.cfg pyproject.toml | $(VENV)/python.ready
+	$(BIN)/pip install --quiet --retries 0 --timeout 10 --extra-index-url $(TORCH_INDEX) torch==2.13.0
 	$(BIN)/pip install --quiet --editable '.[demo,test,dev,docs]'
 	@touch $@
 
