@@ -97,6 +97,28 @@ def test_stretches_of_many_spacecraft_as_one_by_one(model: RegionModel) -> None:
         assert_array_equal(whole.novel[one], alone.novel[0])
 
 
+def test_window_has_the_same_numbers_in_whatever_stretch(model: RegionModel) -> None:
+    """To the last digit: live, replayed and offline runs form the same windows in stretches of other lengths."""
+    values = stretch(700)
+    values[300:420, 6] = np.nan
+    whole = model.stretches(values[None])
+    rng = np.random.default_rng(4)
+    for cells in [*range(SUPPORT_CELLS, SUPPORT_CELLS + 17), 200, 333]:
+        begins = rng.integers(0, 700 - cells, 3)
+        some = model.stretches(np.stack([values[begin : begin + cells] for begin in begins]))
+        for row, begin in enumerate(begins):
+            same = slice(begin, begin + cells - SUPPORT_CELLS + 1)
+            assert_array_equal(some.probability[row], whole.probability[0, same])
+            assert_array_equal(some.scores[row], whole.scores[0, begin : begin + cells - 13])
+
+
+def test_window_that_stands_alone_has_the_same_numbers_in_whatever_batch(model: RegionModel) -> None:
+    values = window_part(examples(70, 12).values)
+    whole = model.windows(values)
+    for count in (1, 2, 3, 7, 66):
+        assert_array_equal(model.windows(values[3 : 3 + count]).probability, whole.probability[3 : 3 + count])
+
+
 def test_windows_in_any_number(model: RegionModel) -> None:
     values = window_part(examples(150, 11).values)
     whole = model.windows(values)
