@@ -13,10 +13,12 @@ from functools import cache, reduce
 from operator import getitem
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import crossing_kit
 import numpy as np
 import pytest
+import region_stage_kit
 import yaml
 from pydantic import BaseModel
 
@@ -31,17 +33,21 @@ from monitor.decoders.base import REASONS
 from monitor.io.http import HttpServer
 from monitor.io.metrics import STATION_STATES, Metrics
 from monitor.models.base import ModelInfo
-from monitor.pipeline import Pipeline
+from monitor.pipeline import Pipeline, space
 from monitor.science.synthetic.ground import EMMA, GroundSimulator, quiet_day
+from monitor.stages.craft_event import SIDES
 from monitor.stages.health import Health
 from monitor.types import (
     CLASSES,
+    REGIONS,
     SECOND_NS,
+    WINDOW_CELLS,
     ChainState,
     Illumination,
     Json,
     Label,
     Product,
+    Quality,
     SampleBlock,
     iso_time,
 )
@@ -51,6 +57,7 @@ PACKAGE = Path(monitor.__file__).parent
 INTERFACES = ROOT / "docs" / "reference" / "interfaces.md"
 CONFIGURATION = ROOT / "docs" / "reference" / "configuration.md"
 MODEL = ModelInfo("flr", "test", "1", "0123456789abcdef" * 4)
+NETWORK = ModelInfo("region", "net", "2", "fedcba9876543210" * 4)
 BEGIN_NS = 1_593_583_200 * SECOND_NS  # 2020-07-01T06:00:00Z: daylight, and the simulated waves are strong
 
 # Strings in the functions below that decide between flags and are none themselves.
@@ -115,14 +122,45 @@ def products() -> tuple[Product, ...]:
     return tuple(found)
 
 
+class _Network(region_stage_kit.StubModel):
+    """Knows the region from the density; the bundled network is not what is documented here."""
+
+    info = NETWORK
+
+
+@cache
+def craft_products() -> tuple[Product, ...]:
+    """What is said of a flight from the wind inwards: a magnetosphere on its own in the wind, a gap, a plasma unlike all."""
+    windows: list[str | None] = (
+        ["SW"] * 3 + ["MSP"] + ["SW"] * 3 + ["BS"] + ["MSH"] * 4 + [None] + ["MSH"] * 3
+    )
+    blocks = [
+        region_stage_kit.samples([region] * WINDOW_CELLS, first=number * WINDOW_CELLS)
+        for number, region in enumerate(windows)
+    ]
+    blocks.append(replace(blocks[-1], t0_ns=blocks[-1].end_ns, values=blocks[-1].values.copy()))
+    blocks[-1].values[region_stage_kit.DENSITY] = 30.0
+    config = Config.model_validate({"craft": ["MMS1"], "craft_windows": {"bridge_ratio": 0.2}})
+    with patch.object(space, "load_region", lambda choice: _Network()):
+        pipeline = Pipeline(config)
+    found: list[Product] = []
+    for block in blocks:
+        found += pipeline.feed([block])
+    return (*found, *pipeline.flush())
+
+
 def flr_of(state: ChainState) -> Product:
     """Something that the events of a chain rest on."""
     pair, end_ns = state.chain.pairs[2].name, state.end_ns
     return Product("flr", pair, end_ns, 0, True, {"id": f"flr/{pair}/{iso_time(end_ns)}/0", "pair": pair})
 
 
+def all_products() -> tuple[Product, ...]:
+    return (*products(), *craft_products())
+
+
 def documents(kind: str) -> list[dict[str, Any]]:
-    found = [json.loads(product.encode(0)) for product in products() if product.kind == kind]
+    found = [json.loads(product.encode(0)) for product in all_products() if product.kind == kind]
     assert found, f"the simulation gave no {kind}"
     return found
 
@@ -135,6 +173,7 @@ class TestObjects:
             ("spectrum", ()),
             ("profile", ()),
             ("plasmapause", ()),
+            ("region", ("model",)),
             ("health", ()),
         ],
     )
@@ -150,10 +189,20 @@ class TestObjects:
     def test_status_fields_are_documented_and_made(self) -> None:
         documented = only_once(first_column(INTERFACES, "Object `status`"))
         for state in ("online", "offline"):
-            assert paths_of(json.loads(status_message(BEGIN_NS, state)), ("models",)) == documented
+            message = json.loads(status_message(BEGIN_NS, state, (NETWORK,)))
+            assert paths_of(message, ("models",)) == documented
 
-    @pytest.mark.parametrize(("models", "named"), [((), "physical/1"), ((MODEL,), "test/1@0123456789ab")])
-    def test_status_names_the_model_at_work(self, models: tuple[ModelInfo, ...], named: str) -> None:
+    @pytest.mark.parametrize(
+        ("models", "named"),
+        [
+            ((), {"flr": "physical/1"}),
+            ((MODEL,), {"flr": "test/1@0123456789ab"}),
+            ((MODEL, NETWORK), {"flr": "test/1@0123456789ab", "region": "net/2@fedcba987654"}),
+        ],
+    )
+    def test_status_names_the_models_at_work(
+        self, models: tuple[ModelInfo, ...], named: dict[str, str]
+    ) -> None:
         message = json.loads(status_message(BEGIN_NS, "online", models))
         page = status_page(
             Config(),
@@ -165,7 +214,7 @@ class TestObjects:
             store_bytes=0,
             models=models,
         )
-        assert message["models"] == page["models"] == {"flr": named}
+        assert message["models"] == page["models"] == named
 
     def test_status_page_fields_are_documented_and_made(self) -> None:
         page = status_page(
@@ -188,7 +237,7 @@ class TestObjects:
             assert unknown == set()
 
     def test_event_fields_are_documented_and_made(self) -> None:
-        names = [name for row in rows(section(INTERFACES, "Object `event`")) for name in code(row[0])]
+        names = event_fields()
         # In past five pairs, a night, and out again: begins, updates and ends of pairs and of the chain.
         places = [6.2] * 4 + [6.2 - 0.4 * step for step in range(9)] + [3.0] * 20 + [4.0] * 80
         running = crossing_kit.stage()
@@ -197,6 +246,49 @@ class TestObjects:
         ]
         made = [paths_of(json.loads(product.encode(0)), ("properties",)) for product in said]
         assert set().union(*made) - {"properties"} == only_once(names)
+
+    def test_events_of_spacecraft_have_the_documented_fields_but_those_of_chains(self) -> None:
+        text = section(INTERFACES, "Events of spacecraft")
+        (left_out,) = re.findall(r"there are no ((?:`\w+`(?:, | and )?)+)", text)
+        expected = set(event_fields()) - {f"properties.{name}" for name in code(left_out)}
+        made = [
+            paths_of(document, ("properties",)) for document in documents("event") if is_of_craft(document)
+        ]
+        assert set().union(*made) - {"properties"} == expected
+        for document in documents("event"):
+            if is_of_craft(document):
+                assert document["geometry"] is None
+                assert document["properties"]["direction"] in ("inbound", "outbound")
+
+    def test_sides_of_boundaries_are_documented(self) -> None:
+        table = {code(row[0])[0]: row[1:] for row in rows(section(INTERFACES, "Events of spacecraft"))}
+        assert {kind: [set(code(cell)) for cell in cells] for kind, cells in table.items()} == {
+            sides.boundary.kind: [
+                {str(region) for region in some}
+                for some in (sides.outside, set(REGIONS) - sides.outside - sides.inside, sides.inside)
+            ]
+            for sides in SIDES
+        }
+
+    def test_regions_and_qualities_are_documented_and_made(self) -> None:
+        documented = {code(row[0])[0]: code(row[2]) for row in rows(section(INTERFACES, "Object `region`"))}
+        assert documented["label"] == [str(region) for region in REGIONS]
+        # The words in the row of `quality` that are not in the table of flags.
+        flags = {*first_column(INTERFACES, "Flags"), "confidence"}
+        assert set(documented["quality"]) - flags == {str(quality) for quality in Quality}
+        for document in documents("region"):
+            assert document["probability"] is None or list(document["probability"]) == documented["label"]
+        assert {document["quality"] for document in documents("region")} == set(Quality)
+
+    def test_fields_of_a_hole_are_null_and_of_no_other_region(self) -> None:
+        table = rows(section(INTERFACES, "Object `region`"))
+        fields = [code(row[0])[0] for row in table if "ull for a hole" in row[2]]
+        assert {"label", "probability", "cam"} <= set(fields)
+        holes = [document for document in documents("region") if document["label"] is None]
+        assert holes
+        for document in documents("region"):
+            for field in fields:
+                assert (document[field] is None) == (document in holes), field
 
     def test_no_resonance_carries_no_frequency(self) -> None:
         table = rows(section(INTERFACES, "Object `flr`"))
@@ -226,13 +318,19 @@ class TestObjects:
             for field in fields:
                 assert (reduce(getitem, field, document) is None) == is_null, field
 
-    @pytest.mark.parametrize("kind", ["flr", "spectrum", "profile", "plasmapause", "health"])
+    @pytest.mark.parametrize(
+        "kind", ["flr", "spectrum", "profile", "plasmapause", "region", "event", "health"]
+    )
     def test_topics_are_documented(self, kind: str) -> None:
         listed = {
             code(row[0])[0].partition("/")[0]: row[1] for row in rows(section(INTERFACES, "Output topics"))
         }
-        assert set(listed) == {"flr", "spectrum", "profile", "plasmapause", "event", "health", "status"}
-        retained = {product.retained for product in products() if product.kind == kind}
+        made = {product.kind for product in all_products()}
+        assert set(listed) == made | {"status"}
+        # An older revision goes out unretained, whatever its kind.
+        retained = {
+            product.retained for product in all_products() if product.kind == kind and not product.revision
+        }
         assert retained == {listed[kind].startswith("yes")}
 
     def test_labels_are_documented(self) -> None:
@@ -245,6 +343,12 @@ class TestObjects:
     def test_words_for_the_light_are_documented(self) -> None:
         (row,) = [row for row in rows(section(INTERFACES, "Object `flr`")) if row[0] == "`illumination`"]
         assert set(code(row[2])) - {"effective_time", "mlt_h"} == {str(light) for light in Illumination}
+
+
+def event_fields() -> list[str]:
+    """Of the table of an event's fields, which is the one with three columns."""
+    table = rows(section(INTERFACES, "Object `event`"))
+    return [name for row in table if len(row) == 3 for name in code(row[0])]
 
 
 def functions(path: str, *names: str) -> list[ast.FunctionDef]:
@@ -283,6 +387,12 @@ def raised_reasons() -> set[str]:
     return found
 
 
+def words_of_sets(node: ast.FunctionDef) -> set[str]:
+    """Constants of the sets that a function writes out."""
+    parts = [part for one in ast.walk(node) if isinstance(one, ast.Set) for part in one.elts]
+    return {part.value for part in parts if isinstance(part, ast.Constant) and isinstance(part.value, str)}
+
+
 class TestWords:
     def test_flags_are_documented_and_given(self) -> None:
         given = set().union(
@@ -296,8 +406,11 @@ class TestWords:
                     *functions("stages/window.py", "_north", "_station_window"),
                     *functions("stages/density.py", "__init__", "_judge", "_reason"),
                     *functions("stages/traced_field.py", "reasons"),
+                    *functions("stages/craft_forms.py", "_alone"),
+                    *functions("stages/region.py", "_flags"),
                 )
-            )
+            ),
+            *(words_of_sets(node) for node in functions("stages/region_product.py", "_content")),
         )
         assert only_once(first_column(INTERFACES, "Flags")) == given - NO_FLAGS
 
@@ -306,6 +419,12 @@ class TestWords:
         flags = [set(document["flags"]) for document in documents("flr")]
         assert set().union(*flags) <= documented
         assert not any("physical_only" in some for some in flags)
+
+    def test_flags_of_regions_are_documented_and_made(self) -> None:
+        documented = first_column(INTERFACES, "Flags")
+        made = set().union(*(document["flags"] for document in documents("region")))
+        assert made == {"alone", "gap", "isolated", "novel"}
+        assert made <= set(documented)
 
     def test_health_states_are_documented_in_their_order(self) -> None:
         assert first_column(INTERFACES, "Health states") == [str(state) for state in Health]
@@ -346,6 +465,7 @@ class TestMetrics:
         newest = {product.kind: product for product in products() if body_is_resonant(product)}
         newest["plasmapause"] = STATED
         newest["event"] = begun()
+        newest["region"] = next(product for product in craft_products() if product.kind == "region")
         for product in newest.values():
             metrics.product(product)
         seen: dict[str, set[str]] = {}
@@ -369,9 +489,17 @@ class TestMetrics:
             yield
 
         block = SampleBlock("TAR", ("H",), BEGIN_NS, 10 * SECOND_NS, np.zeros((1, 360)))
-        config = Config.model_validate({"pairs": ["TAR-BRZ"], "chains": {"one": ["TAR-BRZ"]}})
+        config = Config.model_validate(
+            {
+                "pairs": ["TAR-BRZ"],
+                "chains": {"one": ["TAR-BRZ"]},
+                "craft": ["MMS1"],
+                "models": {"region": "none"},
+            }
+        )
         pipeline = Pipeline(config, watch)
-        pipeline.feed([block, replace(block, source="BRZ")])
+        craft = region_stage_kit.samples(["SW"] * 2 * WINDOW_CELLS)
+        pipeline.feed([block, replace(block, source="BRZ"), craft])
         assert code(row[3]) == list(dict.fromkeys(stages))
 
 
@@ -383,6 +511,10 @@ def begun() -> Product:
     running = crossing_kit.stage()
     states = crossing_kit.states_of([6.2] * 4 + [3.0] * 9)
     return next(product for one in states for product in running.feed([flr_of(one), one]))
+
+
+def is_of_craft(document: Mapping[str, Json]) -> bool:
+    return document["properties"]["subject"] == "MMS1"
 
 
 def body_is_resonant(product: Product) -> bool:
