@@ -103,13 +103,12 @@ def test_window_has_the_same_numbers_in_whatever_stretch(model: RegionModel) -> 
     values[300:420, 6] = np.nan
     whole = model.stretches(values[None])
     rng = np.random.default_rng(4)
-    for cells in [*range(SUPPORT_CELLS, SUPPORT_CELLS + 17), 200, 333]:
-        begins = rng.integers(0, 700 - cells, 3)
-        some = model.stretches(np.stack([values[begin : begin + cells] for begin in begins]))
-        for row, begin in enumerate(begins):
+    for cells in [*range(SUPPORT_CELLS, 120), 333]:
+        for begin in rng.integers(0, 700 - cells, 2):
+            some = model.stretches(values[None, begin : begin + cells])
             same = slice(begin, begin + cells - SUPPORT_CELLS + 1)
-            assert_array_equal(some.probability[row], whole.probability[0, same])
-            assert_array_equal(some.scores[row], whole.scores[0, begin : begin + cells - 13])
+            assert_array_equal(some.probability[0], whole.probability[0, same])
+            assert_array_equal(some.scores[0], whole.scores[0, begin : begin + cells - 13])
 
 
 def test_window_that_stands_alone_has_the_same_numbers_in_whatever_batch(model: RegionModel) -> None:
