@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from monitor.config.model import DEFAULT_INPUTS, known_stations
 from monitor.config.mqtt import Mqtt
 from monitor.config.reading import START, Document, Path
-from monitor.config.schema import Input, Outputs, Spectra, Store, Windows, parse_pair
+from monitor.config.schema import CraftWindows, Input, Outputs, Spectra, Store, Windows, parse_pair
 from monitor.config.topics import filters_overlap
 from monitor.stations import Station, is_wrong_order
 from monitor.types import Json, Pair
@@ -45,7 +45,7 @@ def agreement_faults(
                 f"chain {name} has the name of a pair: their events could not be told apart; choose another"
             )
             _add(document, ("chains", name), message)
-    _check_craft(document, values.get("craft", ()), paths.get("craft", ()))
+    _check_craft(document, values.get("craft", ()), paths.get("craft", ()), _takers(values, pairs))
     _check_something_to_do(document)
     _check_inputs(document, values, paths.get("inputs"))
     _check_mqtt(document, values.get("mqtt", Mqtt()))
@@ -137,13 +137,31 @@ def _declared_pairs(data: Mapping[str, Json]) -> set[str]:
     )
 
 
-def _check_craft(document: Document, craft: tuple[str, ...], paths: list[Path] | tuple[()]) -> None:
+def _takers(values: Mapping[str, Any], pairs: list[tuple[Pair, Path]]) -> dict[str, str]:
+    """What bears a name already, by that name: topics and clocks are told apart by it alone."""
+    stations = {code: f"a station of {pair.name}" for pair, _ in pairs for code in pair.stations}
+    return stations | {name.upper(): f"the chain {name}" for name in values.get("chains", {})}
+
+
+def _check_craft(
+    document: Document,
+    craft: tuple[str, ...],
+    paths: list[Path] | tuple[()],
+    takers: Mapping[str, str],
+) -> None:
     seen: set[str] = set()
     for name, path in zip(craft, paths, strict=True):
         if name in seen:
             _add(document, path, f"spacecraft {name} is given twice; keep one of them")
         if name == INDEX:
             _add(document, path, _taken(name))
+        elif name in takers:
+            _add(
+                document,
+                path,
+                f"spacecraft {name} has the name of {takers[name]}: what is published of them could not be "
+                "told apart; choose another",
+            )
         seen.add(name)
 
 
@@ -229,16 +247,24 @@ def _check_numbers(document: Document, values: Mapping[str, Any]) -> None:
         _add(
             document, ("spectra",), f"found a band from {band}; maximum_frequency_mHz must be the larger one"
         )
-    windows, store = _good(document, values, "windows", Windows()), _good(document, values, "store", Store())
+    _check_retention(document, values, "windows", Windows())
+    if values.get("craft"):
+        _check_retention(document, values, "craft_windows", CraftWindows())
+
+
+def _check_retention(
+    document: Document, values: Mapping[str, Any], key: str, default: Windows | CraftWindows
+) -> None:
+    windows, store = _good(document, values, key, default), _good(document, values, "store", Store())
     if windows is None or store is None:
         return
     needed_h = (windows.length_s + windows.revise_s) / 3600
     if store.retention_h < needed_h:
         _add(
             document,
-            ("store", "retention_h") if "store" in values else ("windows",),
+            ("store", "retention_h") if "store" in values else (key,),
             f"found retention_h {store.retention_h:g}, but a window may be revised from samples {needed_h:g} h old "
-            "(windows.length_s + windows.revise_s); keep samples at least that long, or lower revise_s",
+            f"({key}.length_s + {key}.revise_s); keep samples at least that long, or lower revise_s",
         )
 
 
