@@ -65,7 +65,7 @@ class ShockRanges:
     speed_kms: Range = Range(-110.0, 110.0)
     thermal_eV: Range = Range(3.0, 35.0, log=True)
     electron_eV: Range = Range(7.0, 25.0, log=True)
-    least_fast_mach: Range = Range(1.5, 2.0)
+    least_fast_mach: Range = Range(1.35, 1.8)
     ion_share: Range = Range(0.7, 1.0)
     anisotropy: Range = Range(1.0, 2.5)
     crossing_kms: Range = Range(4.0, 150.0, log=True)

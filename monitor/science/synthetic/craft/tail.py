@@ -45,7 +45,7 @@ _HIGHEST_LEVEL: Final = 0.9
 """|Bx| over the lobe's field beyond which a place is no longer of the plasma sheet."""
 
 
-_HIGHEST_LOBE_BETA: Final = 0.25
+_HIGHEST_LOBE_BETA: Final = 0.1
 """Where ions weigh more than that, a place is no longer of the lobe, but of what borders on it."""
 
 

@@ -86,7 +86,7 @@ class TailRanges:
 
     lobe_field_nT: Range = Range(10.0, 60.0, log=True)
     flaring_deg: Range = Range(0.0, 25.0)
-    polar_probability: float = 0.15
+    polar_probability: float = 0.25
     polar_field_nT: Range = Range(50.0, 250.0, log=True)
     lobe_cm3: Range = Range(0.003, 0.15, log=True)
     lobe_eV: Range = Range(30.0, 1000.0, log=True)

@@ -117,7 +117,7 @@ class UpstreamRanges:
     kink_deg: Range = Range(10.0, 150.0)
     kink_log: Range = Range(-0.3, 0.3)
     wave_s: Range = Range(13.0, 65.0, log=True)
-    wave: Range = Range(0.08, 0.8, log=True)
+    wave: Range = Range(0.1, 0.8, log=True)
     bandwidth: Range = Range(0.05, 0.5)
     regularity: Range = Range(0.1, 0.95)
     compressive: Range = Range(0.2, 0.9)
