@@ -41,7 +41,7 @@ class UpstreamRanges:
     Attributes
     ----------
     speed_kms, field_nT : Range
-        Ordinary wind at 1 au (Burlaga and Szabo 1999, doi:10.1023/A:1005186720589), widened.
+        Ordinary wind at 1 au (Burlaga and Szabo 1999, Space Sci. Rev. 87, 137–140), widened.
     density_cm3, density_exponent : Range
         Density at 420 km/s, and the exponent of its fall with speed: 2 for a constant momentum flux. Widened.
     temperature_factor, excess_eV, anisotropy : Range
