@@ -143,8 +143,8 @@ class Space:
 
 
 def craft_patience(config: Config) -> Patience | None:
-    """When a spacecraft is late, and when it is offline: ten windows without a sample."""
+    """When a spacecraft is late (who sends a window at a time is not), and when it is offline: ten windows without a sample."""
     if not config.craft:
         return None
     windows = config.craft_windows
-    return Patience(in_ns(windows.lateness_s), _OFFLINE_WINDOWS * in_ns(windows.length_s))
+    return Patience(in_ns(windows.lateness_s + windows.hop_s), _OFFLINE_WINDOWS * in_ns(windows.length_s))
