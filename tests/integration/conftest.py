@@ -14,6 +14,16 @@ sys.path.insert(0, str(Path(__file__).parent))
 from mqtt_kit import Mosquitto
 
 
+@pytest.fixture(scope="session")
+def region_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a small model of regions (`flight_kit`), trained in some seconds."""
+    from flight_kit import small_model  # noqa: PLC0415  (PyTorch, which no other test here needs)
+
+    folder = tmp_path_factory.mktemp("region") / "model"
+    small_model(folder)
+    return folder
+
+
 @pytest.fixture
 def mosquitto_at(tmp_path: Path) -> Iterator[Callable[..., Mosquitto]]:
     """A function that makes brokers which are gone after the test; it takes the arguments of `Mosquitto`."""

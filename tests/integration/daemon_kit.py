@@ -44,7 +44,7 @@ WINDOWS = {"length_s": 1800, "cadence_s": 300, "lateness_s": 120, "revise_s": 36
 """Short ones, for which no model was trained: many products, all of the physical estimate alone."""
 LEARNED_WINDOWS = {"length_s": 7200, "cadence_s": 600}
 """Those that the bundled model knows, in quicker succession."""
-KINDS = ("flr", "profile", "plasmapause", "event", "health", "status")
+KINDS = ("flr", "profile", "plasmapause", "region", "event", "health", "status")
 ASIDE = frozenset({"id", "revision", "published"})
 
 
@@ -375,14 +375,15 @@ def assert_agree(found: Final, expected: Final) -> None:
         other = found[key]
         assert other.keys() == document.keys(), key
         for name in document.keys() - ASIDE:
-            assert _equal(other[name], document[name]), (key, name, other[name], document[name])
+            assert is_equal(other[name], document[name]), (key, name, other[name], document[name])
 
 
-def _equal(a: Any, b: Any) -> bool:
+def is_equal(a: Any, b: Any) -> bool:
+    """Whether two values say the same: numbers within 1e-6 relative, all else equal."""
     if isinstance(a, dict) and isinstance(b, dict):
-        return a.keys() == b.keys() and all(_equal(a[key], b[key]) for key in a)
+        return a.keys() == b.keys() and all(is_equal(a[key], b[key]) for key in a)
     if isinstance(a, list) and isinstance(b, list):
-        return len(a) == len(b) and all(map(_equal, a, b))
+        return len(a) == len(b) and all(map(is_equal, a, b))
     if isinstance(a, float) or isinstance(b, float):
         return a is not None and b is not None and abs(a - b) <= 1e-6 * max(abs(a), abs(b))
     return bool(a == b)

@@ -58,9 +58,9 @@ def tiny() -> Around:
     return fit_around(fitted.network, training, validation)
 
 
-def make_model(folder: Path) -> RegionModel:
-    """Write that model, with a card, into a folder, and load it."""
-    contents = tiny().contents
+def make_model(folder: Path, around: Around | None = None) -> RegionModel:
+    """Write a model, by default that one, with a card into a folder, and load it."""
+    contents = (around or tiny()).contents
     card = ModelCard(
         name="tiny",
         version="1",
