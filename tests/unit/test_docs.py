@@ -32,6 +32,8 @@ PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "be
 DECISIONS = sorted((ROOT / "docs" / "decisions").glob("*.md"))
 RUN = "<!-- run -->"
 LARGEST_PICTURE_BYTES = 150_000
+# Pictures of real measurements; all others are simulated, and say so.
+MEASURED = ("cluster-hour.png",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +133,8 @@ class TestLinks:
         for page in PAGES:
             text = page.read_text(encoding="utf-8")
             for match in re.finditer(r"^!\[.*\)$", text, re.MULTILINE):
+                if any(f"/{name})" in match[0] or f"({name})" in match[0] for name in MEASURED):
+                    continue
                 assert text[match.end() :].lstrip().startswith("*Synthetic:"), f"{page.name}: {match[0]}"
 
 
@@ -141,7 +145,8 @@ class TestBlocks:
 
     @pytest.mark.parametrize("block", all_blocks("yaml"))
     def test_yaml_is_a_whole_and_good_configuration(self, block: Block) -> None:
-        assert parse_config(block.text, block.place).pair_list
+        config = parse_config(block.text, block.place)
+        assert config.pair_list or config.craft
 
     @pytest.mark.parametrize("block", all_blocks("json"))
     def test_json_is_an_input_that_its_decoder_takes(self, block: Block) -> None:
@@ -247,6 +252,13 @@ class TestRecipes:
     def test_how_to_blocks_that_ask_for_it_run(self, tmp_path: Path) -> None:
         assert len(run_page(ROOT / "docs" / "how-to.md", tmp_path)) == 1
 
+    def test_own_regions_example_gives_windows_of_every_region_in_it(self, tmp_path: Path) -> None:
+        _, table = run_page(ROOT / "docs" / "how-to" / "train-on-your-own-regions.md", tmp_path)
+        windows = {line.split()[0]: int(line.split()[2]) for line in table.splitlines()[1:] if line.split()}
+        assert list(windows) == list(REGIONS)
+        assert all(windows[region] >= 6 for region in ("SW", "BS", "MSH", "MP", "MSP"))
+        assert windows["LOBE"] == 0
+
     @pytest.mark.broker
     async def test_reader_of_labels_gets_the_retained_one(self, tmp_path: Path) -> None:
         if find_mosquitto() is None:
@@ -282,7 +294,23 @@ class TestRecipes:
         )
         assert done.returncode == 0, done.stderr
         shown = {picture.name for picture in (ROOT / "docs" / "pictures").glob("*.png")}
-        # Those of the random pairs have a script, and a test, of their own.
-        shown = {name for name in shown if not name.startswith("synthetic-")}
+        # Those of the random pairs and of the flights have scripts, and tests, of their own.
+        shown = {name for name in shown if not name.startswith(("synthetic-", "craft-"))}
         assert {picture.name for picture in tmp_path.glob("*.png")} == shown
         assert done.stdout.count("from the geometric mean") == 3
+
+    def test_pictures_of_flights_are_those_that_their_script_draws(self, tmp_path: Path) -> None:
+        pytest.importorskip("matplotlib", reason="matplotlib (extra docs) is not installed")
+        done = subprocess.run(
+            [sys.executable, "-W", "error", ROOT / "benchmarks" / "pictures_craft.py", tmp_path],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        shown = {picture.name for picture in (ROOT / "docs" / "pictures").glob("craft-*.png")}
+        drawn = {picture.name: picture.stat().st_size for picture in tmp_path.glob("*.png")}
+        assert drawn.keys() == shown
+        assert all(10_000 < size < LARGEST_PICTURE_BYTES for size in drawn.values())
+        assert done.stdout.count("windows are mixed") == 2

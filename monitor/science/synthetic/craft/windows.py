@@ -80,7 +80,7 @@ TEST: Final = replace(
     ),
     instrument=widened(TRAINING.instrument, _WIDER),
 )
-"""Every range of physics and instruments stretched by a tenth at either end."""
+"""Every range of physics and instruments a tenth longer, half of that at either end."""
 
 
 @dataclass(frozen=True, slots=True)
