@@ -34,6 +34,7 @@ from monitor.io.http import HttpServer
 from monitor.io.metrics import STATION_STATES, Metrics
 from monitor.models.base import ModelInfo
 from monitor.pipeline import Pipeline, space
+from monitor.science.region_map import are_neighbours
 from monitor.science.synthetic.ground import EMMA, GroundSimulator, quiet_day
 from monitor.stages.craft_event import SIDES
 from monitor.stages.health import Health
@@ -56,6 +57,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = Path(monitor.__file__).parent
 INTERFACES = ROOT / "docs" / "reference" / "interfaces.md"
 CONFIGURATION = ROOT / "docs" / "reference" / "configuration.md"
+SCIENCE = ROOT / "docs" / "reference" / "science.md"
 MODEL = ModelInfo("flr", "test", "1", "0123456789abcdef" * 4)
 NETWORK = ModelInfo("region", "net", "2", "fedcba9876543210" * 4)
 BEGIN_NS = 1_593_583_200 * SECOND_NS  # 2020-07-01T06:00:00Z: daylight, and the simulated waves are strong
@@ -268,6 +270,14 @@ class TestObjects:
                 for some in (sides.outside, set(REGIONS) - sides.outside - sides.inside, sides.inside)
             ]
             for sides in SIDES
+        }
+
+    def test_map_of_regions_is_documented(self) -> None:
+        table = rows(section(SCIENCE, "Labels in a row"))
+        documented = {code(row[0])[0]: code(row[1]) for row in table}
+        assert documented == {
+            one: [other for other in REGIONS if other != one and are_neighbours(one, other)]
+            for one in REGIONS
         }
 
     def test_regions_and_qualities_are_documented_and_made(self) -> None:
