@@ -132,7 +132,7 @@ def sources(plan: Plan, windows_an_epoch: int) -> tuple[DataSource, ...]:
 
 def tested_source(plan: Plan) -> DataSource:
     """The test set, for a card."""
-    what = f"{_SIMULATION}, ranges widened by a tenth at either end"
+    what = f"{_SIMULATION}, ranges a tenth wider"
     return DataSource(what, True, plan.test, "test", _of(TEST, plan.test_runs))
 
 
