@@ -17,7 +17,7 @@ from mqtt_kit import Mosquitto
 @pytest.fixture(scope="session")
 def region_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of a small model of regions (`flight_kit`), trained in some seconds."""
-    from flight_kit import small_model  # noqa: PLC0415  (PyTorch, which no other test here needs)
+    from flight_kit import small_model
 
     folder = tmp_path_factory.mktemp("region") / "model"
     small_model(folder)

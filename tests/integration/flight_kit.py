@@ -59,8 +59,9 @@ BEGIN_NS = 1_504_785_600 * SECOND_NS
 """2017-09-07T12:00:00Z, a multiple of every hop."""
 FIELD = ("Bx", "By", "Bz")
 PLASMA = ("N", "Vx", "Vy", "Vz", "Tpar", "Tperp")
-CELLS = 680
-STAYS = [(Region.SOLAR_WIND, 200), (Region.MAGNETOSHEATH, 240), (Region.MAGNETOSPHERE, 240)]
+CELLS = 688
+"""The last window ends 36 s before the last sample: its context is there."""
+STAYS = [(Region.SOLAR_WIND, 200), (Region.MAGNETOSHEATH, 240), (Region.MAGNETOSPHERE, 248)]
 GAP = slice(560, 580)
 """Cells without plasma, in the magnetosphere."""
 
@@ -141,7 +142,13 @@ def write_flight(path: Path, names: Sequence[str] = FIELD + PLASMA) -> Path:
 
 def flight_config(path: Path, url: str, model: Path | str, **changes: Any) -> Path:
     """A configuration for a daemon that watches spacecraft alone."""
-    options = {"pairs": [], "craft": [CRAFT], "models": {"region": str(model)}, **changes}
+    options = {
+        "pairs": [],
+        "windows": {"length_s": 7200, "cadence_s": 1800},
+        "craft": [CRAFT],
+        "models": {"region": str(model)},
+        **changes,
+    }
     return write_config(path, url, **options)
 
 

@@ -93,8 +93,11 @@ def test_live_flight_is_told_over_mqtt_http_and_in_the_metrics(
     daemon: DaemonProcess, mosquitto: Mosquitto, expected: list[Document]
 ) -> None:
     with closing(Listener(mosquitto.port)) as listener, closing(Feeder(mosquitto.port)) as feeder:
-        # With the values that stand for nothing in the missions' files.
-        send(feeder, flight_blocks(fill=-1e31))
+        # With the values that stand for nothing in the missions' files. First up to the window that has them.
+        middle = GAP.start + 52
+        send(feeder, flight_blocks(cells=range(middle), fill=-1e31))
+        eventually(lambda: "gap" in states_of(listener, CRAFT), 10, lambda: daemon.log)
+        send(feeder, flight_blocks(cells=range(middle, CELLS), fill=-1e31))
         wait_for_regions(listener, expected, daemon)
         said = [*listener.documents("region"), *listener.documents("event")]
         assert_same_flight(said, expected)
@@ -107,7 +110,7 @@ def test_live_flight_is_told_over_mqtt_http_and_in_the_metrics(
         # hop 180 s + lateness 60 s + 180 s
         assert newest["valid_until"] == "2017-09-07T12:58:00Z"
         assert (held[f"health/{CRAFT}"]["state"], held[f"health/{CRAFT}"]["kind"]) == ("ok", "spacecraft")
-        assert {one["state"] for one in listener.documents("health")} == {"ok", "gap"}
+        assert states_of(listener, CRAFT)[-2:] == ["gap", "ok"]
 
         eventually(lambda: (daemon.status()["regions"][CRAFT] or {}).get("time") == LAST, 5)
         status = daemon.status()
@@ -138,6 +141,11 @@ def test_live_flight_is_told_over_mqtt_http_and_in_the_metrics(
         assert daemon.stop() == 0
 
 
+def states_of(listener: Listener, source: str) -> list[str]:
+    """The states of health that were told of a source."""
+    return [one["state"] for one in listener.documents(f"health/{source}")]
+
+
 @pytest.mark.parametrize("often", [False, True], ids=["paper", "often"])
 def test_replay_of_a_flight_agrees_with_process(
     often: bool,
@@ -159,12 +167,11 @@ def test_replay_of_a_flight_agrees_with_process(
         assert "Traceback" not in daemon.log
 
 
-@pytest.mark.parametrize("how", ["SIGTERM", "SIGKILL"])
-def test_restarts_in_mid_flight_give_the_words_of_an_uninterrupted_run(
-    how: str, tmp_path: Path, mosquitto: Mosquitto, region_model: Path, expected_often: list[Document]
+def test_daemon_killed_in_mid_flight_says_in_the_end_what_one_that_ran_through_says(
+    tmp_path: Path, mosquitto: Mosquitto, region_model: Path, expected_often: list[Document]
 ) -> None:
-    rng = random.Random(how)
-    config = flight_config(tmp_path / f"{how}.yaml", mosquitto.url, region_model, **OFTEN)
+    rng = random.Random(5)
+    config = flight_config(tmp_path / "killed.yaml", mosquitto.url, region_model, **OFTEN)
     blocks = flight_blocks()
     third = len(blocks) // 3
     with (
@@ -176,10 +183,7 @@ def test_restarts_in_mid_flight_give_the_words_of_an_uninterrupted_run(
             send(feeder, piece)
             # Anywhere between the first message of the piece and its regions.
             time.sleep(rng.uniform(0.0, 0.3))
-            if how == "SIGTERM":
-                assert daemon.stop() == 0, daemon.log
-            else:
-                daemon.kill()
+            daemon.kill()
             daemon.start()
         send(feeder, blocks[2 * third :])
         wait_for_regions(listener, expected_often, daemon)
@@ -228,20 +232,20 @@ def test_spacecraft_that_falls_silent_is_told_and_the_other_is_not_disturbed(
     tmp_path: Path, mosquitto: Mosquitto, region_model: Path, expected: list[Document]
 ) -> None:
     config = flight_config(tmp_path / "two.yaml", mosquitto.url, region_model, craft=[CRAFT, "MMS2"])
-    blocks = flight_blocks()
     # MMS2 flies along for eleven minutes.
-    silent = flight_blocks("MMS2", range(150))
-    together = sorted([*blocks, *silent], key=lambda block: block.t0_ns)
+    both = [*flight_blocks(cells=range(150)), *flight_blocks("MMS2", range(150))]
     with (
         DaemonProcess(config) as daemon,
         closing(Listener(mosquitto.port)) as listener,
         closing(Feeder(mosquitto.port)) as feeder,
     ):
-        send(feeder, together)
+        send(feeder, sorted(both, key=lambda block: block.t0_ns))
+        eventually(lambda: states_of(listener, "MMS2")[-1:] == ["ok"], 10, lambda: daemon.log)
+        send(feeder, flight_blocks(cells=range(150, 250)))
+        eventually(lambda: states_of(listener, "MMS2")[-1:] == ["late"], 10, lambda: daemon.log)
+        send(feeder, flight_blocks(cells=range(250, CELLS)))
+        eventually(lambda: states_of(listener, "MMS2")[-1:] == ["offline"], 10, lambda: daemon.log)
         wait_for_regions(listener, expected, daemon)
-        eventually(lambda: retained(mosquitto.port)["health/MMS2"]["state"] == "offline", 5)
-        states = [one["state"] for one in listener.documents("health/MMS2")]
-        assert states == ["ok", "late", "offline"]
         assert retained(mosquitto.port)[f"health/{CRAFT}"]["state"] == "ok"
         mine = [one for one in listener.documents("region") if one["craft"] == CRAFT]
         assert_same_flight([*mine, *listener.documents("event")], expected)
@@ -258,7 +262,7 @@ def broken_messages() -> dict[str, tuple[str, dict[str, Any]]]:
     return {
         "unknown_craft": ("MMS9", head | field),
         "step_unsupported": (CRAFT, head | field | {"step_s": 12.0}),
-        "no_quantity": (CRAFT, head | {"Ex": [1.0, 1.0]}),
+        "no_component": (CRAFT, head | {"Ex": [1.0, 1.0]}),
         "frame_changed": (CRAFT, head | field | {"frame": "gsm"}),
         "inconsistent_total": (CRAFT, head | field | {"B": [0.5, 0.5]}),
         "implausible_unit": (CRAFT, head | {"N": [5e3, 6e3]}),
@@ -283,7 +287,6 @@ def test_broken_messages_are_counted_told_once_and_disturb_nobody(
             lines = [line for line in daemon.log.splitlines() if f"{reason}: " in line]
             assert len(lines) == 1, reason
             assert f"/in/craft/{craft}" in lines[0]
-            assert daemon.status()["rejected"][f"native: {reason}"] == 3
         assert daemon.stop() == 0
 
 
