@@ -43,6 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
     )
+    # Which fonts it takes letters from is of no interest to who asked for a picture.
+    logging.getLogger("matplotlib").setLevel(logging.WARNING)
     try:
         code = int(options.command(options))
         # What cannot be written shall fail here, where it is understood, and not at the interpreter's exit.

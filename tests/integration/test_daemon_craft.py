@@ -287,6 +287,8 @@ def test_broken_messages_are_counted_told_once_and_disturb_nobody(
             lines = [line for line in daemon.log.splitlines() if f"{reason}: " in line]
             assert len(lines) == 1, reason
             assert f"/in/craft/{craft}" in lines[0]
+        told = {f"native: {reason}": 3 for reason in broken_messages()}
+        eventually(lambda: daemon.status()["rejected"] == told, 5)
         assert daemon.stop() == 0
 
 
