@@ -184,6 +184,7 @@ class _Craft:
         """Take blocks and yield what closes or changes."""
         longest = max(self.parameters.revise_ns, self.parameters.hop_ns)
         for piece in _pieces(blocks, longest):
+            yield from self._go_on(min(block.t0_ns for block in piece))
             for block in piece:
                 self._take(block)
             # A long burst must not push samples out of the memory before their windows have closed.
@@ -220,6 +221,15 @@ class _Craft:
     def _clock(self) -> int:
         assert self.clock_ns is not None
         return self.clock_ns
+
+    def _go_on(self, begin_ns: int) -> Iterator[CraftStretch | CraftHole]:
+        """After a pause, say what is due by the time at which samples begin again.
+
+        The memory still holds it then; and it does not matter how much comes at once after the pause.
+        """
+        if self.clock_ns is not None and begin_ns > self.clock_ns:
+            self.clock_ns, self.idle_ns = begin_ns, 0
+            yield from self.due()
 
     def _take(self, block: SampleBlock) -> None:
         """Write a block, move the clocks, and re-open the closed windows that it changes."""
@@ -271,9 +281,9 @@ class _Craft:
         known.touched_ns = self._clock
 
     def _reached(self) -> int:
-        """How far all variables have come that have been there lately."""
+        """How far all variables have come that have been there lately; where there is none, none is waited for."""
         lately = self._clock - LENGTH_NS - self.parameters.patience_ns
-        return min(heard for heard in self._heard.values() if heard >= lately)
+        return min((heard for heard in self._heard.values() if heard >= lately), default=self._clock)
 
     def _close(self, patience_ns: int) -> Iterator[CraftStretch | CraftHole]:
         """Close, in time order, what all variables have passed or what has waited long enough."""

@@ -228,6 +228,29 @@ def test_jump_of_the_clock_makes_up_no_windows_of_which_nothing_is_held() -> Non
     assert len(found) <= 900 // 180 + 3
 
 
+@pytest.mark.parametrize("pause", [300, 1200])
+def test_pause_longer_than_the_memory_is_the_same_in_pieces_of_any_length(pause: int) -> None:
+    """Offline much is fed at once, live little: the windows that fall into the pause are the same."""
+    said = []
+    for piece in (6, 133):
+        windows, found = stage(revise_s=600.0), []
+        for begin in (0, 400 + pause):
+            for first in range(begin, begin + 400, piece):
+                found += windows.feed([block(first, min(first + piece, begin + 400))])
+        said.append(shape([*found, *windows.flush()]))
+    ends = [sorted((form, end) for form, run in one for end in run) for one in said]
+    assert ends[0] == ends[1]
+    assert sum(form == "gap" for form, _ in ends[0]) >= 3
+
+
+def test_window_that_changed_before_a_pause_is_formed_again_while_its_samples_are_held() -> None:
+    windows = stage(revise_s=600.0)
+    windows.feed([block(0, 200)])
+    assert windows.feed([block(100, 103, values=SERIES + 1.0)]) == []
+    again = [window for window in windows.feed([block(1500, 1506)]) if isinstance(window, CraftStretch)]
+    assert shape(again) == [("context", (3,))]
+
+
 def test_burst_longer_than_the_memory_loses_no_window() -> None:
     whole = stage(revise_s=300.0).feed([block(0, 2000)])
     assert {end for window in whole if isinstance(window, CraftStretch) for end in window.ends_ns} == {
