@@ -17,6 +17,7 @@ from monitor.decoders.base import parse_time_ns
 from monitor.io.store import Store
 from monitor.pipeline import Pipeline
 from monitor.stages.indices import KP
+from monitor.stages.region_product import issued as region_issued
 from monitor.types import SECOND_NS, Domain, Json, Product, SampleBlock
 
 logger = logging.getLogger(__name__)
@@ -207,7 +208,9 @@ class Recovery:
             newest = max((clocks[code] for code in codes if code in clocks), default=0)
             for document in self._store.products(kind, subject, newest - self._span_ns, _EVER_NS):
                 ends = issued.setdefault(subject, {})
-                ends[str(parse_time_ns(document["time"]))] = [document["revision"], ""]
+                # Events name the regions that they rest on: one that is found again must keep its revision.
+                said = region_issued(document) if kind == "region" else [document["revision"], ""]
+                ends[str(parse_time_ns(document["time"]))] = said
         return {"version": 1, "issued": issued}
 
     def health_ledger(self) -> dict[str, Json]:

@@ -28,6 +28,11 @@ class Turn:
     newest: bool
 
 
+def digest_of(content: Mapping[str, Json]) -> str:
+    """What tells contents apart; the same for what comes back from JSON."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:32]
+
+
 class RevisionLedger:
     """Remembers what was said of every subject and time.
 
@@ -43,7 +48,7 @@ class RevisionLedger:
 
     def turn(self, subject: str, time_ns: int, content: Mapping[str, Json]) -> Turn | None:
         """The revision that this content is; None where the same was said last."""
-        digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:32]
+        digest = digest_of(content)
         times = self._issued.setdefault(subject, {})
         before = times.get(time_ns)
         if before is not None and before.digest == digest:

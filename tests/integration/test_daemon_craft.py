@@ -224,6 +224,10 @@ def test_labels_set_otherwise_are_built_again_and_nothing_is_said_twice(
         }
         assert all(one["revision"] == 0 for one in listener.documents("region"))
         assert crossings(listener.documents("event")).keys() == crossings(expected).keys()
+        known = {one["id"] for one in listener.documents("region")}
+        assert {
+            member for one in listener.documents("event") for member in one["properties"]["members"]
+        } <= known
         assert_one_content_per_id(listener.documents("region"))
         assert "Traceback" not in daemon.log
 
