@@ -206,7 +206,7 @@ class Recovery:
         clocks = self._store.sources()
         for subject, codes in _sources_by_subject(self._config, kind).items():
             newest = max((clocks[code] for code in codes if code in clocks), default=0)
-            for document in self._store.products(kind, subject, newest - self._span_ns, _EVER_NS):
+            for document in self._store.products(kind, subject, newest - self._span_ns(kind), _EVER_NS):
                 ends = issued.setdefault(subject, {})
                 # Events name the regions that they rest on: one that is found again must keep its revision.
                 said = region_issued(document) if kind == "region" else [document["revision"], ""]
@@ -265,10 +265,13 @@ class Recovery:
         again = json.loads(product.encode(0))
         return stored is not None and _said(product.kind, stored) == _said(product.kind, again)
 
-    @property
-    def _span_ns(self) -> int:
-        windows = self._config.windows
+    def _span_ns(self, kind: str) -> int:
+        """How far back products of a kind may be revised."""
+        windows, craft = self._config.windows, self._config.craft_windows
         span_s = windows.length_s + windows.cadence_s + windows.lateness_s + windows.revise_s
+        if kind == "region":
+            # With what a revision changes of the windows around it: two neighbours, and the context.
+            span_s = 4 * craft.length_s + craft.hop_s + craft.lateness_s + craft.revise_s
         return round(span_s * SECOND_NS)
 
 
