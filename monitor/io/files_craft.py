@@ -1,8 +1,8 @@
 """Samples of spacecraft as files have them, brought to the grid of 4.5 s that regions are found on.
 
-Samples stand at the middle of the time they were taken in. A cell is the mean of the samples whose middle lies in it,
-and a gap where they cover less than a half of it. A cell between two samples that are no further apart than 1.5 of the
-file's usual steps, nor than 10 s, is the nearer one of them. Nothing else is filled in.
+Samples stand at the middle of the time they were taken in, and last for the file's usual step. They come to the grid by
+the rule of `monitor.science.craft_grid`, as live ones do. Of data that are faster than a live feed may be, a cell that
+they cover less than a half of is a gap. Nothing else is filled in.
 """
 
 from __future__ import annotations
@@ -17,15 +17,16 @@ import numpy as np
 from monitor.decoders.base import EARLIEST_NS
 from monitor.errors import ArchiveError
 from monitor.io.files_series import LONGEST_FILL, SourceSeries
-from monitor.types import SECOND_NS, Domain, FloatArray, IntArray, iso_time
+from monitor.science.craft_grid import LONGEST_STEP_NS, cell_values, cells_near, cells_of
+from monitor.types import SECOND_NS, BoolArray, Domain, FloatArray, IntArray, iso_time
 from monitor.types.space import CELL_NS, VARIABLES
 
-LONGEST_SAMPLE_NS: Final = 10 * SECOND_NS
-"""Longest step of spacecraft data that are brought to the grid."""
-
 STRETCH: Final = 1.5
-"""How many usual steps a sample may stand for where its neighbour is missing."""
+"""How many usual steps a sample of fast data may stand for where its neighbour is missing."""
 
+# Live feeds have a step of 1 s at least; the usual step of jittered times may be a little less.
+_FAST_NS: Final = SECOND_NS * 9 // 10
+_ROUNDING_NS: Final = 1000
 _EVEN_NS: Final = 1_000_000
 _DESPUN: Final = frozenset({"dmpa", "dbcs"})
 
@@ -73,7 +74,7 @@ def usual_step_ns(times_ns: IntArray, path: str) -> int:
     if times_ns[0] < EARLIEST_NS:
         raise ArchiveError(path, f"has samples of {iso_time(int(times_ns[0]))}, before 1990")
     step_ns = int(np.median(np.diff(times_ns)))
-    if step_ns > LONGEST_SAMPLE_NS:
+    if step_ns > LONGEST_STEP_NS:
         raise ArchiveError(path, f"its step is {step_ns / SECOND_NS:g} s; regions need 10 s at most")
     return step_ns
 
@@ -83,7 +84,7 @@ def is_even(times_ns: IntArray) -> bool:
     if times_ns.size < 2:
         return False
     step_ns = int(np.median(np.diff(times_ns)))
-    if not SECOND_NS <= step_ns <= LONGEST_SAMPLE_NS:
+    if not SECOND_NS <= step_ns <= LONGEST_STEP_NS:
         return False
     since = times_ns - times_ns[0]
     return bool((np.abs(since - (since + step_ns // 2) // step_ns * step_ns) <= _EVEN_NS).all())
@@ -91,47 +92,34 @@ def is_even(times_ns: IntArray) -> bool:
 
 def to_grid(samples: CraftSamples, source: str, path: str) -> list[SourceSeries]:
     """Bring samples to the grid; a gap longer than `LONGEST_FILL` cells splits them. Raises ArchiveError."""
-    times = samples.middle_ns
-    step_ns = usual_step_ns(times, path)
-    cell = times // CELL_NS
-    first = np.flatnonzero(np.append(True, cell[1:] != cell[:-1]))
-    there = np.isfinite(samples.values)
-    covered_s = np.add.reduceat(np.where(there, _lasting_s(times, step_ns), 0.0), first, axis=1)
-    count = np.add.reduceat(there, first, axis=1, dtype=np.int64)
-    total = np.add.reduceat(np.where(there, samples.values, 0.0), first, axis=1)
-    enough = (count > 0) & (covered_s >= CELL_NS / SECOND_NS / 2.0 - 1e-6)
-    own = np.where(enough, total / np.maximum(count, 1), np.nan)
-    added, between = _between(samples, step_ns)
-    cells = np.concatenate([cell[first], added])
-    order = np.argsort(cells, kind="stable")
-    values = np.concatenate([own, between], axis=1)[:, order]
-    return stretches(cells[order], samples.components, values, source=source, path=path, frame=samples.frame)
+    middle_ns = samples.middle_ns
+    step_ns = usual_step_ns(middle_ns, path)
+    cells = cells_near(middle_ns)
+    steps_ns = np.broadcast_to(np.int64(step_ns), middle_ns.shape)
+    values = cell_values(cells, middle_ns, steps_ns, samples.values.T).T
+    if step_ns < _FAST_NS:
+        values = np.where(_half_covered(cells, samples, step_ns), values, np.nan)
+    said = np.isin(cells, cells_of(middle_ns)) | ~np.isnan(values).all(axis=0)
+    return stretches(
+        cells[said], samples.components, values[:, said], source=source, path=path, frame=samples.frame
+    )
 
 
-def _lasting_s(times: IntArray, step_ns: int) -> FloatArray:
-    """How long (s) each sample stands for what was measured: the distance to its nearest neighbour."""
-    distance = np.diff(times)
+def _half_covered(cells: IntArray, samples: CraftSamples, step_ns: int) -> BoolArray:
+    """Where samples cover half of a cell or more, shape (c, t)."""
+    place = np.searchsorted(cells, samples.middle_ns // CELL_NS)
+    lasting_ns = _lasting_ns(samples.middle_ns, step_ns)
+    covered_ns = [
+        np.bincount(place, np.where(np.isnan(row), 0.0, lasting_ns), cells.size) for row in samples.values
+    ]
+    return np.stack(covered_ns) >= CELL_NS / 2 - _ROUNDING_NS
+
+
+def _lasting_ns(middle_ns: IntArray, step_ns: int) -> FloatArray:
+    """How long each sample stands for what was measured: the distance to its nearest neighbour."""
+    distance = np.diff(middle_ns)
     nearest = np.minimum(np.append(distance, distance[-1]), np.append(distance[0], distance))
-    lasting: FloatArray = np.minimum(nearest, _reach_ns(step_ns)) / SECOND_NS
-    return lasting
-
-
-def _reach_ns(step_ns: int) -> int:
-    return min(round(STRETCH * step_ns), LONGEST_SAMPLE_NS)
-
-
-def _between(samples: CraftSamples, step_ns: int) -> tuple[IntArray, FloatArray]:
-    """Cells that lie between two samples that are near enough to each other, and the values of the nearer one."""
-    times = samples.middle_ns
-    cell = times // CELL_NS
-    before = np.flatnonzero((np.diff(cell) > 1) & (np.diff(times) <= _reach_ns(step_ns)))
-    cells, nearest = [], []
-    for offset in range(1, LONGEST_SAMPLE_NS // CELL_NS + 1):
-        left = before[cell[before] + offset < cell[before + 1]]
-        middle_ns = (cell[left] + offset) * CELL_NS + CELL_NS // 2
-        cells.append(cell[left] + offset)
-        nearest.append(np.where(middle_ns - times[left] <= times[left + 1] - middle_ns, left, left + 1))
-    return np.concatenate(cells), samples.values[:, np.concatenate(nearest)]
+    return np.asarray(np.minimum(nearest, STRETCH * step_ns))
 
 
 def brought_to_grid(series: SourceSeries) -> list[SourceSeries]:

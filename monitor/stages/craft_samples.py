@@ -6,7 +6,8 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from monitor.types import CELL_NS, SECOND_NS, VARIABLES, BoolArray, FloatArray, IntArray, SampleBlock
+from monitor.science.craft_grid import cell_values
+from monitor.types import CELL_NS, SECOND_NS, VARIABLES, FloatArray, IntArray, SampleBlock
 
 _COLUMN: Final = {name: column for column, name in enumerate(VARIABLES)}
 # A sample of the longest step (10 s), with its jitter, says nothing about cells that are farther away than this.
@@ -34,10 +35,8 @@ class CraftSamples:
     Variables may come in blocks of their own, with their own steps and phases. A resend of the same variable at the
     same time overwrites, a gap (NaN) never does. The memory reaches back `span_ns` from the end of the newest sample.
 
-    A cell's value is the mean of the samples whose middle lies in it; where there is none, the sample that covers
-    the middle of the cell (its interval widened by a tenth of its step on either side, as stamps jitter). So a cell
-    depends on nothing but the samples around it, and a feed of 4.5 s gives one sample a cell whatever its phase.
-    Totals that did not come are derived from the cell's components.
+    Cells follow the rule of `monitor.science.craft_grid`, as those of files do. Totals that did not come are derived
+    from the cell's components.
     """
 
     def __init__(self, span_ns: int) -> None:
@@ -150,15 +149,11 @@ class CraftSamples:
         held = self._rows.time[self._begin : self._stop]
         low, high = np.searchsorted(held, (begin_ns - _REACH_NS, end_ns + _REACH_NS)) + self._begin
         time, step, values = self._rows.between(int(low), int(high))
-        # Twice the times, so that a middle stays a whole number.
-        middle = 2 * (time - begin_ns) + step
+        middle = time + step // 2
         if (np.diff(middle) < 0).any():
             order = np.argsort(middle, kind="stable")
             middle, step, values = middle[order], step[order], values[order]
-        cells = np.full((last - first, len(VARIABLES)), np.nan)
-        there = ~np.isnan(values)
-        _average(cells, middle, values, there)
-        _cover(cells, middle, step, values, there)
+        cells = cell_values(np.arange(first, last), middle, step, values)
         _derive_totals(cells)
         return cells
 
@@ -198,50 +193,6 @@ def _merged(old: _Rows, new: _Rows) -> _Rows:
     step = np.concatenate((old.step[keep], new.step))
     order = np.lexsort((step, time))
     return _Rows(time[order], step[order], np.concatenate((values[keep], fresh))[order])
-
-
-def _average(cells: FloatArray, middle: IntArray, values: FloatArray, there: BoolArray) -> None:
-    """Fill cells (t, 12) with the means of the samples whose middles (doubled, from the first cell on) lie in them."""
-    cell = middle // (2 * CELL_NS)
-    low, high = np.searchsorted(cell, (0, cells.shape[0]))
-    if low == high:
-        return
-    cell = cell[low:high]
-    starts = np.flatnonzero(np.diff(cell, prepend=-1))
-    sums = np.add.reduceat(np.where(there[low:high], values[low:high], 0.0), starts, axis=0)
-    counts = np.add.reduceat(there[low:high].astype(np.int64), starts, axis=0)
-    cells[cell[starts]] = np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
-
-
-def _cover(cells: FloatArray, middle: IntArray, step: IntArray, values: FloatArray, there: BoolArray) -> None:
-    """Fill what is still empty with the nearest sample, where that one covers the middle of the cell."""
-    empty = np.isnan(cells) & _coverable(cells.shape[0], middle, step)[:, np.newaxis]
-    for column in np.flatnonzero(empty.any(axis=0) & there.any(axis=0)):
-        rows = np.flatnonzero(there[:, column])
-        where = np.flatnonzero(empty[:, column])
-        centre = (2 * where + 1) * CELL_NS
-        right = np.minimum(np.searchsorted(middle[rows], centre), rows.size - 1)
-        left = np.maximum(right - 1, 0)
-        is_left = np.abs(middle[rows[left]] - centre) <= np.abs(middle[rows[right]] - centre)
-        nearest = rows[np.where(is_left, left, right)]
-        covers = np.abs(middle[nearest] - centre) <= _reach(step[nearest])
-        cells[where[covers], column] = values[nearest[covers], column]
-
-
-def _coverable(count: int, middle: IntArray, step: IntArray) -> BoolArray:
-    """Which of the first `count` cells have their middle in the interval of a sample of whatever variable."""
-    # Cell k has its doubled middle at (2 k + 1) · CELL_NS.
-    first = -((CELL_NS + _reach(step) - middle) // (2 * CELL_NS))
-    beyond = (middle + _reach(step) - CELL_NS) // (2 * CELL_NS) + 1
-    edges = np.zeros(count + 1, dtype=np.int64)
-    np.add.at(edges, np.clip(first, 0, count), 1)
-    np.add.at(edges, np.clip(beyond, 0, count), -1)
-    return np.asarray(np.cumsum(edges[:-1]) > 0)
-
-
-def _reach(step: IntArray) -> IntArray:
-    """Twice the time that a sample reaches from its middle: half a step, and a tenth for jitter."""
-    return 6 * step // 5
 
 
 def _derive_totals(cells: FloatArray) -> None:

@@ -199,10 +199,11 @@ def test_cluster_is_read_in_electronvolts(tmp_path: Path, kind: int) -> None:
         pairs = np.stack([EPOCHS_MS // 1e3, EPOCHS_MS % 1e3 * 1e9], axis=1)
         path = pairs_to_epoch16(cluster(tmp_path / "c1.cdf", DOUBLE, pairs), "time_tags")
     series = one_series(path)
-    assert (series.source, series.t0_ns, series.count) == ("C1", START_NS, 3)
-    assert row(series, "Tpar") == pytest.approx([172.347] * 3, abs=1e-3)
-    assert row(series, "T") == pytest.approx([4 / 3 * 86.1733] * 3, abs=1e-3)
-    assert row(series, "B") == [3] * 3
+    # The first sample has its middle 0.1 s after START, and its interval, a tenth wider, the middle of the cell before.
+    assert (series.source, series.t0_ns, series.count) == ("C1", START_NS - CELL_NS, 4)
+    assert row(series, "Tpar") == pytest.approx([172.347] * 4, abs=1e-3)
+    assert row(series, "T") == pytest.approx([4 / 3 * 86.1733] * 4, abs=1e-3)
+    assert row(series, "B") == [3] * 4
 
 
 def test_times_of_themis_are_seconds_since_1970(tmp_path: Path) -> None:

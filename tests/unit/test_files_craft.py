@@ -57,7 +57,7 @@ def test_fill_within_a_cell_is_left_out_of_the_mean() -> None:
     assert cells(middle, values) == [5.0, 5.0]
 
 
-def test_cell_that_is_covered_by_less_than_a_half_is_a_gap() -> None:
+def test_cell_that_fast_data_cover_by_less_than_a_half_is_a_gap() -> None:
     middle = (np.arange(144) + 0.5) / 16
     sparse = np.delete(middle, np.arange(30, 72))  # the first cell has 30 of its 72 samples
     found = cells(sparse)
@@ -66,19 +66,30 @@ def test_cell_that_is_covered_by_less_than_a_half_is_a_gap() -> None:
     assert np.isfinite(cells(np.delete(middle, np.arange(37, 72)))[0])
 
 
+@pytest.mark.parametrize(("step_s", "lone_s"), [(1.0, 5.5), (2.0, 5.0)])
+def test_cell_of_one_sample_is_that_sample_as_in_a_live_feed(step_s: float, lone_s: float) -> None:
+    middle = (np.arange(40) + 0.5) * step_s
+    others = (middle >= CELL_S) & (middle < 2 * CELL_S) & (middle != lone_s)
+    assert cells(middle[~others])[1] == lone_s
+
+
 def test_samples_five_seconds_apart_cover_the_cell_between_them() -> None:
-    middle = 0.1 + np.arange(12) * 5.0
+    middle = 3.0 + np.arange(12) * 5.0
     found = np.array(cells(middle))
-    assert np.isfinite(found).all()
-    centre = (np.arange(found.size) + 0.5) * CELL_S
-    assert (np.abs(found - centre) <= 2.5 + 1e-9).all()
+    centre = (np.arange(14) + 0.5) * CELL_S
+    assert (np.abs(found - centre)[:-1] <= 2.5 + 1e-9).all()
+    assert found[-1] == 58.0  # reaches 3 s, and the last middle is 2.75 s away
 
 
-def test_nothing_is_drawn_across_more_than_one_and_a_half_steps() -> None:
-    middle = np.delete(2.0 + np.arange(20) * 4.0, [9, 10])
-    found = np.array(cells(middle))
-    assert np.isnan(found).any()
-    assert np.isfinite(cells(2.0 + np.arange(20) * 4.0)).all()
+def test_nothing_is_drawn_across_missing_samples() -> None:
+    middle = 2.0 + np.arange(20) * 4.0
+    assert np.isfinite(cells(middle)).all()
+    assert np.flatnonzero(np.isnan(cells(np.delete(middle, [9, 10])))).tolist() == [8, 9]
+
+
+def test_cell_between_two_samples_that_do_not_cover_its_middle_is_a_gap() -> None:
+    middle = 3.6 + np.arange(20) * 4.5 + np.where(np.arange(20) < 10, 0.0, 1.8)
+    assert np.flatnonzero(np.isnan(cells(middle))).tolist() == [10]  # 3.15 s from both, and they reach 2.7 s
 
 
 def test_long_gap_starts_a_new_series_and_holds_no_memory() -> None:
