@@ -223,11 +223,14 @@ class _Craft:
         return self.clock_ns
 
     def _go_on(self, begin_ns: int) -> Iterator[CraftStretch | CraftHole]:
-        """After a pause, say what is due by the time at which samples begin again.
+        """After a pause, say what waiting would have said, and what is due by the time at which samples begin again.
 
-        The memory still holds it then; and it does not matter how much comes at once after the pause.
+        The memory still holds it then; and it matters neither how much comes at once after the pause nor whether
+        the pause was waited for.
         """
         if self.clock_ns is not None and begin_ns > self.clock_ns:
+            self.idle_ns = max(self.idle_ns, begin_ns - self.clock_ns)
+            yield from self.due()
             self.clock_ns, self.idle_ns = begin_ns, 0
             yield from self.due()
 
@@ -290,7 +293,9 @@ class _Craft:
         if self.clock_ns is None:
             return
         p = self.parameters
-        now = self.clock_ns + self.idle_ns
+        # Silence makes holes for as long as they can be revised: what comes of that time after all is then never too
+        # late, and a pause is the same whether it was waited for or jumped over.
+        now = self.clock_ns + min(self.idle_ns, p.hop_ns + p.revise_ns)
         # After a jump of the clock longer than the memory, windows of which nothing is held are not made up.
         kept = -(-(now - p.span_ns + p.support_ns) // p.hop_ns) * p.hop_ns
         self._next_ns = max(self._next_ns, kept)

@@ -225,7 +225,32 @@ def test_jump_of_the_clock_makes_up_no_windows_of_which_nothing_is_held() -> Non
     far = SampleBlock("MMS1", VARIABLES, T0_NS + 100_000 * HOP_NS, CELL_NS, SERIES[:1].T.copy(), Domain.CRAFT)
     found = windows.feed([far])
     assert all(isinstance(window, CraftHole) for window in found)
-    assert len(found) <= 900 // 180 + 3
+    # As far as the memory reaches: after the last samples, and before the next.
+    ends = [end for _, run in shape(found) for end in run]
+    assert ends == sorted(ends)
+    assert all(end <= 2 + 900 // 180 + 4 or end >= 100_000 - 900 // 180 - 4 for end in ends)
+
+
+def test_silence_makes_holes_as_long_as_they_can_be_revised() -> None:
+    windows = stage(revise_s=900.0)
+    windows.feed([block(0, 87)])
+    found = [window for _ in range(600) for window in windows.feed(Tick(60 * S))]
+    # 391.5 s after T0 + 180 s + 900 s, less 60 s of lateness: 1411.5 s.
+    assert [end for _, run in shape(found) for end in run] == [3, 4, 5, 6, 7]
+    assert windows.craft_clocks["MMS1"] == T0_NS + 87 * CELL_NS + 600 * 60 * S
+
+
+@pytest.mark.parametrize("waited_s", [0, 300, 1500, 90_000])
+def test_pause_is_the_same_whether_or_not_it_was_waited_for(waited_s: int) -> None:
+    """Live the time passes; in a replay and offline it jumps."""
+    said = []
+    for wait in (0, waited_s // 60):
+        windows = stage(revise_s=900.0)
+        found = windows.feed([block(0, 300)])
+        found += [window for _ in range(wait) for window in windows.feed(Tick(60 * S))]
+        found += [*windows.feed([block(900, 1200)]), *windows.flush()]
+        said.append({end: form for form, run in shape(found) for end in run})
+    assert said[0] == said[1]
 
 
 @pytest.mark.parametrize("pause", [300, 1200])
@@ -247,8 +272,8 @@ def test_window_that_changed_before_a_pause_is_formed_again_while_its_samples_ar
     windows = stage(revise_s=600.0)
     windows.feed([block(0, 200)])
     assert windows.feed([block(100, 103, values=SERIES + 1.0)]) == []
-    again = [window for window in windows.feed([block(1500, 1506)]) if isinstance(window, CraftStretch)]
-    assert shape(again) == [("context", (3,))]
+    again = windows.feed([block(1500, 1506)])
+    assert [form for form, ends in shape(again) if 3 in ends] == ["context"]
 
 
 def test_burst_longer_than_the_memory_loses_no_window() -> None:

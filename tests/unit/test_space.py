@@ -76,6 +76,23 @@ class TestPipeline:
         assert [one["state"] for one in events] == ["begin", "end"]
         assert "MMS1" in {one.subject for one in of_kind(said, "health")}
 
+    @pytest.mark.parametrize("silent_min", [45, 150])
+    def test_samples_that_were_held_back_for_long_are_labelled_as_if_they_had_come_in_time(
+        self, silent_min: int
+    ) -> None:
+        """As a spacecraft does that sends what it measured when it passes its ground station."""
+        pipeline = Pipeline(CONFIG)
+        said = run(pipeline, CELLS[:400])
+        for _ in range(silent_min):
+            said += pipeline.feed(Tick(60 * SECOND_NS))
+        for first in range(400, len(CELLS), 7):
+            said += pipeline.feed([samples(CELLS[first : first + 7], first=first)])
+        said += pipeline.flush()
+        expected = Pipeline(CONFIG)
+        wanted = final([*run(expected), *expected.flush()])
+        found = final(said)
+        assert {time: found[time] for time in wanted} == wanted
+
     def test_inner_windows_have_context_and_the_outer_ones_stand_alone(self) -> None:
         support = [one for _, _, one in final(run(Pipeline(CONFIG))).values()]
         assert support == [180.0] + [238.5] * (len(COURSE) - 2) + [180.0]
