@@ -295,9 +295,9 @@ class _Craft:
         p = self.parameters
         # Silence makes holes for as long as they can be revised: what comes of that time after all is then never too
         # late, and a pause is the same whether it was waited for or jumped over.
-        now = self.clock_ns + min(self.idle_ns, p.hop_ns + p.revise_ns)
+        now = self.clock_ns + min(self.idle_ns, p.patience_ns + p.hop_ns + p.revise_ns)
         # After a jump of the clock longer than the memory, windows of which nothing is held are not made up.
-        kept = -(-(now - p.span_ns + p.support_ns) // p.hop_ns) * p.hop_ns
+        kept = self._oldest_end()
         self._next_ns = max(self._next_ns, kept)
         limit = max(self._reached() - p.after_ns, now - patience_ns)
         if self._next_ns > limit:

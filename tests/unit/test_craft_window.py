@@ -235,9 +235,20 @@ def test_silence_makes_holes_as_long_as_they_can_be_revised() -> None:
     windows = stage(revise_s=900.0)
     windows.feed([block(0, 87)])
     found = [window for _ in range(600) for window in windows.feed(Tick(60 * S))]
-    # 391.5 s after T0 + 180 s + 900 s, less 60 s of lateness: 1411.5 s.
-    assert [end for _, run in shape(found) for end in run] == [3, 4, 5, 6, 7]
+    # 391.5 s after T0, and 180 s + 900 s more.
+    assert [end for _, run in shape(found) for end in run] == [3, 4, 5, 6, 7, 8]
     assert windows.craft_clocks["MMS1"] == T0_NS + 87 * CELL_NS + 600 * 60 * S
+
+
+def test_window_closes_by_the_clock_however_little_is_revised() -> None:
+    windows = stage(hop_s=4.5, revise_s=0.0)
+    windows.feed([block(0, 80)])
+    ends = [end for window in windows.feed(Tick(60 * S)) for end in _ends_of(window)]
+    assert ends[-1] == T0_NS + 80 * CELL_NS
+
+
+def _ends_of(window: Window) -> tuple[int, ...]:
+    return (window.end_ns,) if isinstance(window, CraftHole) else window.ends_ns
 
 
 @pytest.mark.parametrize("waited_s", [0, 300, 1500, 90_000])
