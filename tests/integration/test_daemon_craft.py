@@ -146,23 +146,16 @@ def states_of(listener: Listener, source: str) -> list[str]:
     return [one["state"] for one in listener.documents(f"health/{source}")]
 
 
-@pytest.mark.parametrize("often", [False, True], ids=["paper", "often"])
 def test_replay_of_a_flight_agrees_with_process(
-    often: bool,
-    tmp_path: Path,
-    mosquitto: Mosquitto,
-    region_model: Path,
-    request: pytest.FixtureRequest,
+    tmp_path: Path, mosquitto: Mosquitto, region_model: Path, expected_often: list[Document]
 ) -> None:
-    wanted = request.getfixturevalue("expected_often" if often else "expected")
-    changes = OFTEN if often else {}
-    config = flight_config(tmp_path / "replay.yaml", mosquitto.url, region_model, **changes)
+    config = flight_config(tmp_path / "replay.yaml", mosquitto.url, region_model, **OFTEN)
     archive = f"{CRAFT}={write_flight(tmp_path / 'flight.csv')}"
     with DaemonProcess(config) as daemon, closing(Listener(mosquitto.port)) as listener:
         done = command("replay", archive, "--to", mosquitto.url, "--speed", "max", "-c", config)
         assert done.returncode == 0, done.stderr
-        wait_for_regions(listener, wanted, daemon)
-        assert_same_flight([*listener.documents("region"), *listener.documents("event")], wanted)
+        wait_for_regions(listener, expected_often, daemon)
+        assert_same_flight([*listener.documents("region"), *listener.documents("event")], expected_often)
         assert daemon.stop() == 0
         assert "Traceback" not in daemon.log
 
