@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from monitor.jobs.flr.canvas import save
 from monitor.jobs.flr.criteria import criteria
@@ -28,11 +28,9 @@ from monitor.jobs.flr.tabulate import (
     share_table,
     verdict_lines,
 )
+from monitor.jobs.page import Page
 from monitor.science.thresholds import ScoreCurves, ThresholdSearch
 from monitor.types import Json
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 SCHEMA: Final = "geospace/flr-measures/1"
 
@@ -128,7 +126,7 @@ def write_report(
     if len(set(names)) < len(names):
         raise ValueError(f"two data sets have one name: {', '.join(one.outcomes.data for one in sets)}")
     folder.mkdir(parents=True, exist_ok=True)
-    page = _Page(folder)
+    page = Page(folder, save)
     page.text(f"# Evaluation of {sets[0].outcomes.chain}", *notes)
     _what_it_must_show(page, sets[0])
     if thresholds is not None:
@@ -157,28 +155,7 @@ def summary_lines(measures: Measures) -> list[str]:
     ]
 
 
-class _Page:
-    """A Markdown page that grows, with its figures beside it."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.parts: list[str] = []
-
-    def text(self, *paragraphs: str) -> None:
-        self.parts += paragraphs
-
-    def figure(self, figure: Figure, name: str, caption: str, *, synthetic: bool) -> None:
-        path = save(figure, self.folder / f"{name}.png")
-        told = f"Synthetic: {caption[0].lower()}{caption[1:]}" if synthetic else caption
-        self.parts += [f"![{caption}]({path.name})", f"*{told}.*"]
-
-    def write(self) -> Path:
-        path = self.folder / "report.md"
-        path.write_text("\n\n".join(self.parts) + "\n", encoding="utf-8")
-        return path
-
-
-def _what_it_must_show(page: _Page, one: Evaluated) -> None:
+def _what_it_must_show(page: Page, one: Evaluated) -> None:
     judged = criteria(one.measures)
     met = sum(criterion.met is True for criterion in judged)
     missed = sum(criterion.met is False for criterion in judged)
@@ -197,7 +174,7 @@ def _what_it_must_show(page: _Page, one: Evaluated) -> None:
     )
 
 
-def _threshold_section(page: _Page, thresholds: Thresholds) -> None:
+def _threshold_section(page: Page, thresholds: Thresholds) -> None:
     title = titled(thresholds.data, thresholds.synthetic)
     page.text(f"## The moving threshold: {title}")
     if thresholds.curves is not None:
@@ -214,7 +191,7 @@ def _threshold_section(page: _Page, thresholds: Thresholds) -> None:
         )
 
 
-def _set_section(page: _Page, one: Evaluated, name: str) -> None:
+def _set_section(page: Page, one: Evaluated, name: str) -> None:
     measures, title = one.measures, one.title
     page.text(
         f"## {title}",

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from monitor.jobs.page import Page
 from monitor.jobs.region.evaluated import Evaluated, criteria
 from monitor.jobs.region.figures import (
     confusion_figure,
@@ -35,8 +36,6 @@ from monitor.jobs.region.tables import (
 from monitor.types import Json, Region, iso_time
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from monitor.jobs.region.training import Epoch
 
 SCHEMA: Final = "geospace/region-measures/1"
@@ -89,7 +88,7 @@ def write_report(
         Where matplotlib is not installed.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    page = _Page(folder)
+    page = Page(folder, save)
     page.text("# The network of plasma regions", *notes)
     _asked(page, one)
     _set_section(page, one)
@@ -136,28 +135,7 @@ def summary_lines(one: Evaluated, real: RealMeasures | None) -> list[str]:
     return lines
 
 
-class _Page:
-    """A Markdown page that grows, with its figures beside it."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.parts: list[str] = []
-
-    def text(self, *paragraphs: str) -> None:
-        self.parts += paragraphs
-
-    def figure(self, figure: Figure, name: str, caption: str, *, synthetic: bool) -> None:
-        path = save(figure, self.folder / f"{name}.png")
-        told = f"Synthetic: {caption[0].lower()}{caption[1:]}" if synthetic else caption
-        self.parts += [f"![{caption}]({path.name})", f"*{told}.*"]
-
-    def write(self) -> Path:
-        path = self.folder / "report.md"
-        path.write_text("\n\n".join(self.parts) + "\n", encoding="utf-8")
-        return path
-
-
-def _asked(page: _Page, one: Evaluated) -> None:
+def _asked(page: Page, one: Evaluated) -> None:
     found = criteria(one)
     page.text(
         f"## What it must show: {one.title}",
@@ -168,7 +146,7 @@ def _asked(page: _Page, one: Evaluated) -> None:
     )
 
 
-def _set_section(page: _Page, one: Evaluated) -> None:
+def _set_section(page: Page, one: Evaluated) -> None:
     head = one.headline
     page.text(
         f"## {one.title}",
@@ -193,7 +171,7 @@ def _set_section(page: _Page, one: Evaluated) -> None:
     page.text("### Mixed windows", mixed_text(one.forms[ISOLATED].mixed))
 
 
-def _missing_section(page: _Page, one: Evaluated) -> None:
+def _missing_section(page: Page, one: Evaluated) -> None:
     if not one.patterns:
         page.text("## What may be missing", "No window of this set has all variables to take some from.")
         return
@@ -204,7 +182,7 @@ def _missing_section(page: _Page, one: Evaluated) -> None:
     )
 
 
-def _cam_section(page: _Page, one: Evaluated) -> None:
+def _cam_section(page: Page, one: Evaluated) -> None:
     drawn = [mapped for mapped in one.mapped if mapped.region in _DRAWN_CAMS]
     if not drawn:
         return
@@ -222,7 +200,7 @@ def _cam_section(page: _Page, one: Evaluated) -> None:
         )
 
 
-def _real_section(page: _Page, real: RealMeasures | None) -> None:
+def _real_section(page: Page, real: RealMeasures | None) -> None:
     page.text("## Real measurements")
     if real is None:
         page.text("Not measured: no folder of real measurements was given (`--real`).")
@@ -269,7 +247,7 @@ def _real_section(page: _Page, real: RealMeasures | None) -> None:
         )
 
 
-def _real_windows(page: _Page, real: RealMeasures) -> None:
+def _real_windows(page: Page, real: RealMeasures) -> None:
     if real.windows is None:
         return
     page.text(

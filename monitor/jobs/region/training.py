@@ -104,11 +104,12 @@ FAST: Final = Recipe(
     least_rate=1e-5,
     schedule="cosine",
     patience=None,
-    epochs=48,
+    epochs=64,
     batch=128,
     weight_decay=0.02,
     smoothing=0.02,
     averaging=0.998,
+    context_share=0.4,
     mixed_precision=True,
 )
 """AdamW on one cycle of the rate, with the running mean of the weights, in bfloat16 where that is right."""
@@ -244,6 +245,8 @@ class _Training:
                     best, kept = number, copy.deepcopy(self.mean)
                 bar.update()
                 bar.set_postfix_str(_line(curve[-1]))
+                if not progress:
+                    self.told(f"epoch {number} of {recipe.epochs}: {_line(curve[-1])}")
                 if recipe.patience is not None and number - best >= recipe.patience:
                     self.told(f"stopped: no smaller loss in validation for {recipe.patience} epochs")
                     break

@@ -21,7 +21,7 @@ _ANISOTROPY: Final = frozenset({"Tpar", "Tperp"})
 _TEMPERATURE: Final = _ANISOTROPY | {"T"}
 
 MISSING_PATTERNS: Final[tuple[tuple[frozenset[str], float], ...]] = (
-    (_COMPLETE, 0.44),
+    (_COMPLETE, 0.5),
     (_ANISOTROPY, 0.08),
     (_VECTOR_B | _FLOW | _ANISOTROPY, 0.09),
     (_VECTOR_B | _VECTOR_V | _ANISOTROPY, 0.04),
