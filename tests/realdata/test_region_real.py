@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from monitor.config import Config
+from monitor.decoders.base import parse_time_ns
 from monitor.errors import ModelError
 from monitor.jobs.region.baselines import Thresholds
 from monitor.jobs.region.judged import CONTEXT, ISOLATED, Predict, judge, judged_by, pattern_of, there
@@ -20,7 +23,18 @@ from monitor.jobs.region.real_data import (
 )
 from monitor.models.base import bundled
 from monitor.models.region import NAME, RegionModel
-from monitor.types import REGIONS, SECOND_NS, VARIABLES, WINDOW_CELLS, Region, iso_time
+from monitor.pipeline import Pipeline
+from monitor.types import (
+    CELL_NS,
+    REGIONS,
+    SECOND_NS,
+    VARIABLES,
+    WINDOW_CELLS,
+    Domain,
+    Region,
+    SampleBlock,
+    iso_time,
+)
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data" / "space"
 
@@ -137,5 +151,26 @@ class TestBundled:
         hour = measure_hour(model, *cluster_hour(DATA))
         assert abs(hour.change_ns - hour.measured_ns) < 300 * SECOND_NS
         assert hour.agreement > 0.8
+        before = [
+            name for name, end_ns in zip(hour.called, hour.ends_ns, strict=True) if end_ns < hour.change_ns
+        ]
         after = [name for name, end_ns in zip(hour.called, hour.ends_ns, strict=True) if end_ns > hour.change_ns + 360 * SECOND_NS]  # fmt: skip
-        assert after.count(Region.MAGNETOSHEATH) > 0.5 * len(after)
+        inner = {Region.MAGNETOSPHERE, Region.LOBE, Region.PLASMA_SHEET, Region.PLASMA_SHEET_BOUNDARY_LAYER}
+        assert sum(name in inner for name in before) > 0.9 * len(before)
+        # The field turns about once more behind the change (MP); what is inside the magnetopause never comes back.
+        assert Counter(after).most_common(1)[0][0] is Region.MAGNETOSHEATH
+        assert not inner & set(after)
+
+    def test_cluster_leaves_through_the_magnetopause_once(self, model: RegionModel) -> None:
+        hour = measure_hour(model, *cluster_hour(DATA))
+        pipeline = Pipeline(Config.model_validate({"craft": ["C1"]}))
+        block = SampleBlock("C1", VARIABLES, hour.t0_ns, CELL_NS, hour.cells.T, Domain.CRAFT)
+        said = [*pipeline.feed([block]), *pipeline.flush()]
+        (begin,) = [
+            product.body["properties"]
+            for product in said
+            if product.kind == "event" and product.body["properties"]["state"] == "begin"
+        ]
+        assert (begin["kind"], begin["direction"]) == ("magnetopause_crossing", "outbound")
+        start_ns = parse_time_ns(begin["start_datetime"])
+        assert abs(start_ns - hour.measured_ns) < 300 * SECOND_NS, iso_time(start_ns)
