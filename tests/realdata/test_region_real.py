@@ -158,7 +158,7 @@ class TestBundled:
         inner = {Region.MAGNETOSPHERE, Region.LOBE, Region.PLASMA_SHEET, Region.PLASMA_SHEET_BOUNDARY_LAYER}
         assert sum(name in inner for name in before) > 0.9 * len(before)
         # The field turns about once more behind the change (MP); what is inside the magnetopause never comes back.
-        assert Counter(after).most_common(1)[0][0] is Region.MAGNETOSHEATH
+        assert Counter(after).most_common(1)[0][0] == Region.MAGNETOSHEATH
         assert not inner & set(after)
 
     def test_cluster_leaves_through_the_magnetopause_once(self, model: RegionModel) -> None:
