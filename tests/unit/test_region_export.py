@@ -168,7 +168,9 @@ def test_network_that_is_more_than_plain_refused(model: onnx.ModelProto, told: s
         load_session(model.SerializeToString(), inputs={}, outputs={}, path="network")
 
 
-@pytest.mark.parametrize("data", [b"", b"{}", b"\x00" * 40, b"\xff" * 40, np.random.default_rng(0).bytes(200)])
+@pytest.mark.parametrize(
+    "data", [b"", b"{}", b"\x00" * 40, b"\xff" * 40, np.random.default_rng(0).bytes(200)]
+)
 def test_rubbish_refused(data: bytes) -> None:
     with pytest.raises(ModelError, match="network: expected"):
         load_session(data, inputs={}, outputs={}, path="network")
