@@ -13,7 +13,7 @@ help:
 	@echo "make test   set up, then run all tests"
 	@echo "make lint   set up, then ruff, mypy and the import contracts"
 	@echo "make bench  set up, then print the figures that the documentation quotes"
-	@echo "make models train the bundled models anew, with their cards and reports (under half an hour on two cores)"
+	@echo "make models train the bundled models anew, with their cards and reports (under an hour on two cores)"
 	@echo "make prove  what takes too long for the tests: models trained anew against the bundled ones, 60 storms"
 	@echo "make clean  remove what was set up and built"
 
@@ -43,7 +43,7 @@ bench: $(VENV)/test.ready tools
 # Everything is simulated from seeds: the same program gives the same models, but for rounding in the libraries.
 models: $(VENV)/test.ready
 	$(BIN)/geospace-monitor train flr -o monitor/models/bundled/flr --report build/reports/flr
-	$(BIN)/geospace-monitor train region -o monitor/models/bundled/region --report build/reports/region
+	$(BIN)/geospace-monitor train region -o monitor/models/bundled/region --report build/reports/region --real ../shared/data/space
 
 # Also draws the report of the documentation, with the rivals that the model is held against.
 prove: $(VENV)/test.ready
