@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 # Where PyTorch is built without GPU code; a machine that cannot reach it takes what its own index has.
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+# Real measurements to check on, where they are; no model learns from them.
+REAL := $(if $(wildcard ../shared/data/space),--real ../shared/data/space)
 
 .DEFAULT_GOAL := help
 .PHONY: help run test lint bench models prove clean tools
@@ -43,14 +45,14 @@ bench: $(VENV)/test.ready tools
 # Everything is simulated from seeds: the same program gives the same models, but for rounding in the libraries.
 models: $(VENV)/test.ready
 	$(BIN)/geospace-monitor train flr -o monitor/models/bundled/flr --report build/reports/flr
-	$(BIN)/geospace-monitor train region -o monitor/models/bundled/region --report build/reports/region --real ../shared/data/space
+	$(BIN)/geospace-monitor train region -o monitor/models/bundled/region --report build/reports/region $(REAL)
 
 # Also draws the report of the documentation, with the rivals that the model is held against.
 prove: $(VENV)/test.ready
 	$(BIN)/geospace-monitor train flr -o build/models/flr --report docs/reports/flr --ablation
 	$(BIN)/python benchmarks/same_model.py monitor/models/bundled/flr build/models/flr
 	$(BIN)/geospace-monitor evaluate events -o docs/reports/events
-	$(BIN)/geospace-monitor train region -o build/models/region --report docs/reports/region --real ../shared/data/space
+	$(BIN)/geospace-monitor train region -o build/models/region --report docs/reports/region $(REAL)
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
