@@ -118,11 +118,21 @@ def test_label_of_one_spacecraft_is_not_given_to_another() -> None:
 def test_windows_of_a_day_are_one_run_on_every_spacecraft() -> None:
     day = DAY_NS // CELL_NS
     own = own_data(
-        [series(200), series(200, first=day), series(200, source="MMS2")],
-        [interval(20, 60), interval(100, 140), interval(day + 20, day + 60)],
+        [series(200), series(200, first=day), series(200, first=2 * day), series(200, source="MMS2")],
+        [interval(20, 60), interval(100, 140), interval(day + 20, day + 60), interval(2 * day, 2 * day + 40)],
     )
     runs = own.examples.run.tolist()
-    assert sorted(runs) == [START_NS // DAY_NS] * 4 + [START_NS // DAY_NS + 1]
+    first = START_NS // DAY_NS
+    assert sorted(runs) == [first] * 4 + [first + 1, first + 2]
+
+
+def test_windows_of_few_days_are_parted_by_interval(caplog: pytest.LogCaptureFixture) -> None:
+    own = own_data(
+        [series(200), series(200, source="MMS2")], [interval(20, 100), interval(100, 140), interval(150, 190)]
+    )
+    # The same interval of two spacecraft is one run.
+    assert sorted(own.examples.run.tolist()) == [0] * 4 + [1] * 2 + [2] * 2
+    assert "of 1 day(s)" in caplog.text
 
 
 def test_data_of_another_step_are_brought_to_the_grid() -> None:

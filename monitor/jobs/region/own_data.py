@@ -3,7 +3,8 @@
 Breuillard et al. (2020), section 2.2: data at 4.5 s; an interval with a gap is rejected whole; one of up to three
 minutes is padded with its wrap; a longer one is split. Beyond the paper, a window that is not padded keeps its context
 where the cells around it are there. A variable that no file has is missing throughout; one that an interval lacks is a
-gap. Windows of one UTC day are one run, whatever the spacecraft: constellations fly together.
+gap. Windows of one UTC day are one run, whatever the spacecraft: constellations fly together. Of fewer than three days,
+which cannot be parted so, each labelled interval is a run, and whoever asks is told what that costs.
 """
 
 from __future__ import annotations
@@ -51,6 +52,9 @@ REASONS: Final = {
 """Why an interval is not learnt from."""
 
 _DAY_NS: Final = 86_400 * SECOND_NS
+
+FEWEST_DAYS: Final = 3
+"""To learn from, to validate on and to test on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,9 +205,24 @@ def _examples(parts: Sequence[tuple[Float32Array, BoolArray, Interval]]) -> Regi
     values = np.concatenate([empty, *(windows for windows, _, _ in parts)])
     sizes = [len(windows) for windows, _, _ in parts]
     label = np.repeat([REGIONS.index(interval.region) for _, _, interval in parts], sizes)
-    run = np.repeat([interval.start_ns // _DAY_NS for _, _, interval in parts], sizes)
+    run = np.repeat(_runs([interval for _, _, interval in parts]), sizes)
     context = [flag for _, flags, _ in parts for flag in flags]
     mixed = np.zeros(len(values), dtype=np.bool_)
     return RegionExamples(
         values, label.astype(np.int64), run.astype(np.int64), mixed, np.array(context, dtype=np.bool_)
     )
+
+
+def _runs(intervals: Sequence[Interval]) -> list[int]:
+    """The run of each interval: its day, or where there are few days, its own."""
+    days = [interval.start_ns // _DAY_NS for interval in intervals]
+    if not days or len(set(days)) >= FEWEST_DAYS:
+        return days
+    logger.warning(
+        "the windows are of %d day(s): they are parted by labelled interval, and a test on neighbours of what was "
+        "learnt is too kind; label at least %d days for one that is not",
+        len(set(days)),
+        FEWEST_DAYS,
+    )
+    starts = sorted({interval.start_ns for interval in intervals})
+    return [starts.index(interval.start_ns) for interval in intervals]
