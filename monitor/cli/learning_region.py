@@ -79,13 +79,30 @@ def add_evaluate_region(what: Any) -> None:
 
 def _add_own(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--craft-file", nargs="+", default=[], metavar="[ID=]FILE", help="own measurements: CDF or CSV"
+        "--craft-file",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="[ID=]FILE",
+        help="own measurements: CDF or CSV",
     )
     parser.add_argument(
-        "--sitl", nargs="+", type=Path, default=[], metavar="REPORT", help="SITL reports that label them"
+        "--sitl",
+        nargs="+",
+        action="extend",
+        type=Path,
+        default=[],
+        metavar="REPORT",
+        help="SITL reports that label them",
     )
     parser.add_argument(
-        "--intervals", nargs="+", type=Path, default=[], metavar="CSV", help="start,end,label[,craft] lines"
+        "--intervals",
+        nargs="+",
+        action="extend",
+        type=Path,
+        default=[],
+        metavar="CSV",
+        help="start,end,label[,craft] lines",
     )
 
 

@@ -184,6 +184,15 @@ class TestRefusals:
         assert len(error.strip().splitlines()) == 1
         assert not (tmp_path / "m").exists()
 
+    def test_options_given_again_add_files(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        labels = tmp_path / "labels.csv"
+        labels.write_text("start,end,label\n2002-03-18T14:00:00Z,2002-03-18T15:00:00Z,MSP\n")
+        files = [f"C1.B={tmp_path / 'field.csv'}", f"C1.V={tmp_path / 'flow.csv'}"]
+        given = [word for file in files for word in ("--craft-file", file)]
+        assert main(["evaluate", "region", *given, "--intervals", str(labels)]) == 1
+        # The first one is read first; had the second replaced it, the complaint would be of that.
+        assert "field.csv" in capsys.readouterr().err
+
     def test_missing_library_is_one_line_that_names_the_extra(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
