@@ -192,6 +192,7 @@ class Connection(aiomqtt.Client):
     ) -> None:
         self.session_present = flags.session_present
         super()._on_connect(client, userdata, flags, reason_code, properties)
+        _mark_retrieved(self._connected)
 
     def _on_disconnect(
         self,
@@ -201,13 +202,13 @@ class Connection(aiomqtt.Client):
         reason_code: ReasonCode,
         properties: Properties | None = None,
     ) -> None:
-        super()._on_disconnect(client, userdata, flags, reason_code, properties)
-        if self._disconnected.done() and not self._disconnected.cancelled():
-            self._disconnected.exception()  # `ended` tells; asyncio need not complain that nobody asked
+        if not self._connected.cancelled():  # aiomqtt asks it for its exception, which a cancelled one raises
+            super()._on_disconnect(client, userdata, flags, reason_code, properties)
+        _mark_retrieved(self._disconnected)  # `ended` tells
         ending = _ending(flags, reason_code)
-        if not self._connected.done() and not self._abandoned:
+        if not self._abandoned:
             # aiomqtt would wait out its time limit for an answer that cannot come any more.
-            self._connected.set_exception(aiomqtt.MqttError(f"{ending.reason} before it answered"))
+            self._fail_connect(f"{ending.reason} before it answered")
         self._finish(ending)
 
     def _on_message(self, client: paho.Client, userdata: Any, message: paho.MQTTMessage) -> None:
@@ -278,11 +279,16 @@ class Connection(aiomqtt.Client):
     def _break(self, error: Exception) -> None:
         ending = Ending(f"the connection failed: {error!r}")
         if not self._connected.done():
-            self._connected.set_exception(aiomqtt.MqttError(ending.reason))
+            self._fail_connect(ending.reason)
         elif not self._disconnected.done():
             self._disconnected.set_result(None)
         self._finish(ending)
         self._drop()
+
+    def _fail_connect(self, reason: str) -> None:
+        if not self._connected.done():
+            self._connected.set_exception(aiomqtt.MqttError(reason))
+            _mark_retrieved(self._connected)
 
     # -- back-pressure ------------------------------------------------------------------------------------
 
@@ -328,6 +334,12 @@ class Connection(aiomqtt.Client):
                 self._client._send_pingreq()  # so that the broker does not take us for dead
                 self._client._ping_t = 0.0
             await asyncio.sleep(1)
+
+
+def _mark_retrieved(future: asyncio.Future[Any]) -> None:
+    """Let asyncio not complain when nobody asks: whoever was waiting may have been cancelled meanwhile."""
+    if future.done() and not future.cancelled():
+        future.exception()
 
 
 def _ending(flags: paho.DisconnectFlags, reason_code: ReasonCode) -> Ending:
