@@ -73,6 +73,9 @@ def add_evaluate_region(what: Any) -> None:
     _add_own(measured)
     measured.add_argument("--threads", type=count, metavar="N", help="default: as many as there are cores")
     measured.add_argument("--quick", action="store_true", help="few simulated windows: a first look")
+    measured.add_argument(
+        "--first-run", type=count, default=0, metavar="N", help="of the simulated test runs (default 0)"
+    )
     _add_real(measured)
     measured.set_defaults(command=_evaluate_region)
 
@@ -166,6 +169,7 @@ def _evaluate_region(options: argparse.Namespace) -> int:
         _sources(options),
         real=options.real,
         quick=options.quick,
+        first_run=options.first_run,
         threads=options.threads or os.cpu_count() or 1,
         progress=sys.stderr.isatty(),
         told=_tell,

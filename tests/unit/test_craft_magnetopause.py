@@ -19,8 +19,8 @@ from monitor.science.synthetic.craft.magnetosphere import (
     magnetosphere,
     magnetosphere_state,
 )
+from monitor.science.synthetic.craft.normals import common_normal, normal_direction
 from monitor.science.synthetic.craft.series import PlasmaSeries, State, alfven_speed_kms
-from monitor.science.synthetic.craft.sides import common_normal, normal_direction
 from monitor.science.synthetic.craft.widening import widened
 from monitor.science.synthetic.ranges import Range
 from monitor.types import FloatArray

@@ -21,7 +21,7 @@ INTENDED_USE: Final = (
 TOLERANCE: Final = 0.02
 LIMITS: Final = (
     "Trained on simulated windows only, unless the data below say otherwise: no public labelled set has all ten classes and all twelve variables.",
-    "The ranges that the simulation draws from were summarised from published values and, for |B|, T and N of six regions, from percentiles of the real MMS windows that the real metrics are measured on, and then widened. No window of these was trained or tuned on, but their bulk values are not new to it.",
+    "The ranges that the simulation draws from were summarised from published values and, for |B|, T and N of six regions, from percentiles of the real MMS windows that the real metrics are measured on, and then widened. No window of these was trained on, but their bulk values are not new to it, and results of earlier networks on them were seen while the ranges were chosen.",
     "Bow shock, magnetopause, boundary layer and plasma sheet boundary layer have never been checked on real labelled windows.",
     "The real windows are of a few dozen runs of one spacecraft; of real windows with all twelve variables it has seen none with a label.",
     "Probabilities are calibrated on simulated windows in the shares of classes of the paper (table 2).",

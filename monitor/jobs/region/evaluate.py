@@ -27,6 +27,7 @@ def evaluate_region(
     *,
     real: Path | None = None,
     quick: bool = False,
+    first_run: int = 0,
     threads: int = 1,
     progress: bool = False,
     told: Told = lambda _line: None,
@@ -43,6 +44,8 @@ def evaluate_region(
         Folder of real measurements to check on.
     quick : bool
         Few simulated windows.
+    first_run : int
+        Number of the first simulated test run.
     threads, progress, told
         As in `train_region`.
 
@@ -57,8 +60,10 @@ def evaluate_region(
     made = synthetic.simulated(plan, seed=synthetic.SEED, workers=threads, progress=progress)
     rivals = Rivals(made.rivals, made.validation)
     others: dict[str, Predict] = {LOGISTIC: rivals.on_all().predict, RULE: Thresholds().predict}
-    examples, name = made.test, "simulated test runs"
-    if not sources.synthetic:
+    if sources.synthetic:
+        examples = synthetic.windows_to_test(plan, first_run=first_run, workers=threads, progress=progress)
+        name = f"simulated test runs from number {first_run}" if first_run else "simulated test runs"
+    else:
         examples, name = sources.read(told), sources.name
     one = evaluate(model, examples, name, synthetic=sources.synthetic, rivals=others)
     measured = None if real is None else measure_real(model, real, rivals)

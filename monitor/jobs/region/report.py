@@ -206,9 +206,10 @@ def _real_section(page: Page, real: RealMeasures | None) -> None:
         page.text("Not measured: no folder of real measurements was given (`--real`).")
         return
     page.text(
-        "Nothing was trained or tuned on these. The ranges that training windows are drawn from were summarised from "
+        "Nothing was trained on these. The ranges that training windows are drawn from were summarised from "
         "published values and partly from the MMS windows below (percentiles of |B|, T and N by region), then widened: "
-        "the windows are new to the network, but the ranges of their bulk values are not."
+        "the windows are new to the network, but the ranges of their bulk values are not. Results of earlier networks on "
+        "them were seen while the ranges were chosen."
     )
     if real.absent:
         page.text(f"Not measured, because the file is not there: {', '.join(real.absent)}.")

@@ -76,16 +76,15 @@ class Drawn:
 
 @dataclass(frozen=True, slots=True)
 class Simulated:
-    """What a training run takes: `training` draws an epoch; the others are fixed."""
+    """What is learnt from: `training` draws an epoch; the others are fixed."""
 
     training: Drawn
     rivals: RegionExamples
     validation: RegionExamples
-    test: RegionExamples
 
 
 def simulated(plan: Plan, *, seed: int, workers: int = 1, progress: bool = False) -> Simulated:
-    """Simulate all three sets.
+    """Simulate the sets for training and validation.
 
     Parameters
     ----------
@@ -106,13 +105,18 @@ def simulated(plan: Plan, *, seed: int, workers: int = 1, progress: bool = False
         _drawn(
             VALIDATION, plan.validation_runs, plan.validation, 0, workers, "validation" if progress else ""
         ),
-        windows_to_test(plan, workers=workers, progress=progress),
     )
 
 
-def windows_to_test(plan: Plan, *, workers: int = 1, progress: bool = False) -> RegionExamples:
-    """The test set, whose ranges reach past those of training; the same for every model."""
-    return _drawn(TEST, plan.test_runs, plan.test, plan.mixed, workers, "test" if progress else "")
+def windows_to_test(
+    plan: Plan, *, first_run: int = 0, workers: int = 1, progress: bool = False
+) -> RegionExamples:
+    """A test set, whose ranges reach past those of training; the same for every model.
+
+    With another `first_run` it is of runs that share nothing with those from 0 on.
+    """
+    told = "test" if progress else ""
+    return _drawn(TEST, plan.test_runs, plan.test, plan.mixed, workers, told, first_run)
 
 
 def sources(plan: Plan, windows_an_epoch: int) -> tuple[DataSource, ...]:
@@ -141,15 +145,16 @@ def _of(ranges: CraftRanges, runs: int) -> dict[str, int]:
 
 
 def _drawn(
-    ranges: CraftRanges, runs: int, windows: int, mixed: int, workers: int, told: str
+    ranges: CraftRanges, runs: int, windows: int, mixed: int, workers: int, told: str, first: int = 0
 ) -> RegionExamples:
-    sampler = WindowSampler(runs_of(ranges, runs, workers, told), ranges)
+    sampler = WindowSampler(runs_of(ranges, runs, workers, told, first), ranges)
     return sampler.draw(np.random.default_rng([ranges.stream]), windows, mixed=mixed)
 
 
-def runs_of(ranges: CraftRanges, count: int, workers: int = 1, told: str = "") -> Runs:
-    """Simulate the runs 0 to `count` of a set, in processes; the same whatever their number."""
-    pieces = [(ranges, min(_A_PIECE, count - first), first) for first in range(0, count, _A_PIECE)]
+def runs_of(ranges: CraftRanges, count: int, workers: int = 1, told: str = "", first: int = 0) -> Runs:
+    """Simulate `count` runs of a set from number `first` on, in processes; the same whatever their number."""
+    end = first + count
+    pieces = [(ranges, min(_A_PIECE, end - begin), begin) for begin in range(first, end, _A_PIECE)]
     bar = tqdm(total=count, desc=told, unit="run", disable=not told)
     parts = []
     for part in _simulated(pieces, workers):

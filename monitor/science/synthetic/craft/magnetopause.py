@@ -31,14 +31,14 @@ from monitor.science.synthetic.craft.inner import (
     total_pressure_nPa,
     window_noise,
 )
-from monitor.science.synthetic.craft.series import STEP_S, PlasmaSeries, State, alfven_speed_kms
-from monitor.science.synthetic.craft.sides import (
+from monitor.science.synthetic.craft.normals import (
     angle_about,
     common_normal,
     normal_direction,
     tangential,
     with_normal,
 )
+from monitor.science.synthetic.craft.series import STEP_S, PlasmaSeries, State, alfven_speed_kms
 from monitor.science.synthetic.ranges import Range
 from monitor.types import FloatArray
 
