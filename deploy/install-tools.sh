@@ -11,6 +11,7 @@ add mosquitto mosquitto
 add mosquitto_passwd mosquitto
 add promtool prometheus
 add openssl openssl
+add faketime faketime
 
 [ -n "$missing" ] || exit 0
 if ! command -v apt-get >/dev/null 2>&1; then
