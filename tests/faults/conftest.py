@@ -1,20 +1,10 @@
-"""Options and fixtures of the fault tests: how much to break, from which seed, and where the figures go.
-
-    pytest tests/faults                          short forms, as in `make test`
-    pytest tests/faults --full --findings FILE   full forms, as in `make prove`; one line of JSON a test
-    pytest tests/faults/test_x.py --seed 7       another order of the same faults
-
-A test that fails prints the seed that repeats it.
-"""
+"""Fixtures of the fault tests: real brokers. How much to break and from which seed is said in `tests/conftest.py`."""
 
 from __future__ import annotations
 
-import json
-import random
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
 
 import pytest
 
@@ -23,59 +13,6 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "integration"))
 sys.path.insert(0, str(Path(__file__).parent))
 
 from mqtt_kit import Mosquitto
-
-T = TypeVar("T")
-
-
-@pytest.fixture
-def of_scale(request: pytest.FixtureRequest) -> Callable[[T, T], T]:
-    """`of_scale(short, full)`: the one that is asked for."""
-    full = bool(request.config.getoption("--full"))
-    return lambda short, whole: whole if full else short
-
-
-@pytest.fixture
-def seed(request: pytest.FixtureRequest) -> int:
-    """The seed of this run."""
-    return int(request.config.getoption("--seed"))
-
-
-@pytest.fixture
-def chance(request: pytest.FixtureRequest, seed: int) -> random.Random:
-    """Randomness of this test alone: the same whatever other tests run."""
-    return random.Random(f"{seed}/{request.node.nodeid.rpartition('/')[2]}")
-
-
-@pytest.fixture
-def found(request: pytest.FixtureRequest, seed: int) -> Callable[..., None]:
-    """`found(kills=200, lost=0, …)`: what a test measured, for the report. Called before it is asserted."""
-
-    def record(**figures: Any) -> None:
-        line = {
-            "test": request.node.nodeid.rpartition("/")[2],
-            "full": bool(request.config.getoption("--full")),
-            "seed": seed,
-            **figures,
-        }
-        print(json.dumps(line))  # noqa: T201  (the figures are the result)
-        path = request.config.getoption("--findings")
-        if path is not None:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(line) + "\n")
-
-    return record
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
-    """Tell how a failure is repeated."""
-    report: Any = yield
-    if report.failed:
-        seed = item.config.getoption("--seed")
-        scale = " --full" if item.config.getoption("--full") else ""
-        report.sections.append(("repeat with", f"pytest {item.nodeid} --seed {seed}{scale}"))
-    return report
 
 
 @pytest.fixture
