@@ -22,6 +22,8 @@ class Publisher:
     At every new connection the status goes out first. What the broker refuses by its rules is not sent again (MQTT
     counts a refusal as an answer): it stays in the store, and `refused` tells of it until the topic is taken again.
 
+    While the store cannot take down what went out (a full disk), this run remembers it and sends the rest.
+
     Parameters
     ----------
     store : Store
@@ -54,6 +56,9 @@ class Publisher:
         self._greeting_due = False
         self._stopping = False
         self._refused: dict[str, str] = {}
+        # Rows that went out and are not yet marked in the store; all rows up to the second are done with.
+        self._unmarked: set[int] = set()
+        self._done_row = 0
         self.waiting = 0
 
     @property
@@ -108,24 +113,33 @@ class Publisher:
                 return False
         try:
             more = await self._publish_some()
+            await self._mark()
         except StoreError as error:
-            self._on_fault(f"products cannot be published: {error}")
+            self._on_fault(f"the outbox cannot be kept: {error}")
             return False
         self._on_fault(None)
         return more
 
     async def _publish_some(self) -> bool:
         """Publish a batch; return whether all of it went out and there may be more."""
-        rows = await asyncio.to_thread(self._store.outbox, _BATCH)
+        stored = await asyncio.to_thread(lambda: self._store.outbox(_BATCH, after_row=self._done_row))
+        rows = [row for row in stored if row.row not in self._unmarked]
         self.waiting = len(rows)
-        if not rows:
-            return False
         # Each begins before the next: the messages leave in the order of the commits.
         sent = await asyncio.gather(*(self._send(row) for row in rows))
-        done = [row.row for row, was_sent in zip(rows, sent, strict=True) if was_sent]
-        await asyncio.to_thread(self._store.mark_published, done)
-        self.waiting = len(rows) - len(done)
-        return len(done) == len(rows)
+        self._unmarked.update(row.row for row, was_sent in zip(rows, sent, strict=True) if was_sent)
+        for row in stored:
+            if row.row not in self._unmarked:
+                break
+            self._done_row = row.row
+        self.waiting = sent.count(False)
+        return bool(stored) and all(sent)
+
+    async def _mark(self) -> None:
+        """Take what went out from the store's outbox; what cannot be taken now is remembered."""
+        if self._unmarked:
+            await asyncio.to_thread(self._store.mark_published, sorted(self._unmarked))
+            self._unmarked.clear()
 
     async def _send(self, row: OutboxRow) -> bool:
         """Send one product; return whether it is done with."""

@@ -249,12 +249,12 @@ class Store:
         with self._reader_lock, translated(self.path):
             return self._files.reader.execute(sql, parameters).fetchall()
 
-    def outbox(self, limit: int) -> list[OutboxRow]:
-        """Return up to `limit` products that are not yet published, in the order of their commits."""
+    def outbox(self, limit: int, *, after_row: int = 0) -> list[OutboxRow]:
+        """Return up to `limit` products after a row that are not yet published, in the order of their commits."""
         rows = self._read_all(
             "SELECT row, topic, payload, retained, kind, subject, time_ns, revision FROM product"
-            " WHERE published = 0 ORDER BY row LIMIT ?",
-            (limit,),
+            " WHERE published = 0 AND row > ? ORDER BY row LIMIT ?",
+            (after_row, limit),
         )
         return [OutboxRow(row[0], row[1], row[2], bool(row[3]), *row[4:]) for row in rows]
 

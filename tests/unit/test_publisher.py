@@ -153,11 +153,58 @@ async def test_store_that_fails_is_reported_and_tried_again(
     wire = Wire()
     async with publishing(store, wire, faults):
         await until_empty(store)
-    assert faults[:2] == ["products cannot be published: the disk is full"] * 2
+    assert faults[:2] == ["the outbox cannot be kept: the disk is full"] * 2
     assert faults[-1] is None
-    # At least once: the bytes are the same each time.
-    assert len(wire.sent) == 6
-    assert len({payload for _, payload, _ in wire.sent}) == 2
+    assert len(wire.sent) == 2
+
+
+async def test_full_disk_repeats_nothing_and_holds_nothing_back(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What went out cannot be marked, but all that waits goes out once, in order; the next run may repeat it."""
+    fill(store, 250)
+    wire = Wire()
+    faults: list[str | None] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "mark_published", full_disk)
+        async with publishing(store, wire, faults) as publisher, asyncio.timeout(5):
+            while len(wire.sent) < 250:  # noqa: ASYNC110  (the wire has no event)
+                publisher.wake()
+                await asyncio.sleep(0.01)
+            for _ in range(5):
+                publisher.wake()
+                await asyncio.sleep(0.01)
+    assert [json.loads(payload)["id"] for _, payload, _ in wire.sent] == [f"TAR-BRZ{n}" for n in range(250)]
+    assert set(faults) == {"the outbox cannot be kept: the disk is full"}
+    assert len(store.outbox(300)) == 250
+    async with publishing(store, wire):
+        await until_empty(store)
+    payloads = [payload for _, payload, _ in wire.sent]
+    assert payloads[250:] == payloads[:250]
+
+
+async def test_full_disk_and_broken_connection_leave_no_product_out(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(store, 8)
+    wire = Wire()
+    wire.breaks_after = 3
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "mark_published", full_disk)
+        async with publishing(store, wire) as publisher, asyncio.timeout(5):
+            while publisher.waiting != 5:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+            wire.breaks_after, wire.connected = None, True
+            publisher.wake()
+            while len(wire.sent) < 8:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+            patch.undo()
+            await until_empty(store)
+    assert [json.loads(payload)["id"] for _, payload, _ in wire.sent] == [f"TAR-BRZ{n}" for n in range(8)]
+
+
+def full_disk(_rows: list[int]) -> None:
+    raise StoreError("the disk is full")
 
 
 async def test_stop_sends_what_is_left_and_ends(store: Store) -> None:
