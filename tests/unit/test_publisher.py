@@ -168,7 +168,7 @@ async def test_full_disk_repeats_nothing_and_holds_nothing_back(
     with monkeypatch.context() as patch:
         patch.setattr(store, "mark_published", full_disk)
         async with publishing(store, wire, faults) as publisher, asyncio.timeout(5):
-            while len(wire.sent) < 250:  # noqa: ASYNC110  (the wire has no event)
+            while len(wire.sent) < 250:
                 publisher.wake()
                 await asyncio.sleep(0.01)
             for _ in range(5):
