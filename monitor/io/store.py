@@ -12,28 +12,23 @@ holds a second one off.
 
 from __future__ import annotations
 
-import json
-import logging
 import sqlite3
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from monitor.io.store_file import OpenFile, beside, translated
-from monitor.io.store_queries import EVENT, KINDS, LATEST, NEWEST_TIMES, UPDATES
-from monitor.io.store_rows import SAMPLE_COLUMNS, OutboxRow, coalesce, require_same, sample_row, stored_block
-from monitor.types import Json, Product, SampleBlock
+from monitor.io.store_queries import KINDS, NEWEST_TIMES
+from monitor.io.store_reading import StoreReader
+from monitor.io.store_rows import SAMPLE_COLUMNS, OutboxRow, coalesce, require_same, sample_row
+from monitor.types import Product, SampleBlock
 
 __all__ = ["OutboxRow", "Store", "coalesce"]
 
-logger = logging.getLogger(__name__)
-
-# One page of a streaming read, and one bite of `prune`.
-_PAGE_ROWS = 256
-_PAGE_BYTES = 4 << 20
+# One bite of `prune`.
 _PRUNE_ROWS = 1024
 _PRUNE_BYTES = 8 << 20
 # Free pages that stay in the file for the next writes: giving each back would move pages at every prune.
@@ -41,22 +36,17 @@ _FREE_PAGES_KEPT = 256
 _FREE_PAGES_GIVEN_BACK = 4096
 
 
-class Store:
+class Store(StoreReader):
     """Samples, products and stage states in one file. Made by `Store.open`; use as a context manager or `close` it."""
 
     def __init__(
         self, path: Path, files: OpenFile, *, retention_ns: int, product_retention_ns: int | None
     ) -> None:
-        self.path = path
+        super().__init__(path, files.reader)
         self._files = files
         self._retention_ns = retention_ns
         self._product_retention_ns = product_retention_ns
         self._writer_lock = threading.Lock()
-        self._reader_lock = threading.Lock()
-        # Row numbers are never used twice, even when every row has been pruned: they are cursors for snapshots.
-        self._last_row: int = self._read_all(
-            "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'sample'"
-        )[0][0]
 
     @classmethod
     def open(cls, path: Path, *, retention_ns: int, product_retention_ns: int | None) -> Store:
@@ -241,186 +231,6 @@ class Store:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
                 raise
-
-    # -- reading ------------------------------------------------------------------------------------------------
-
-    def _read_all(self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> list[Any]:
-        # Read to the end at once: an open cursor would keep the WAL from being checkpointed.
-        with self._reader_lock, translated(self.path):
-            return self._files.reader.execute(sql, parameters).fetchall()
-
-    def outbox(self, limit: int, *, after_row: int = 0) -> list[OutboxRow]:
-        """Return up to `limit` products after a row that are not yet published, in the order of their commits."""
-        rows = self._read_all(
-            "SELECT row, topic, payload, retained, kind, subject, time_ns, revision FROM product"
-            " WHERE published = 0 AND row > ? ORDER BY row LIMIT ?",
-            (after_row, limit),
-        )
-        return [OutboxRow(row[0], row[1], row[2], bool(row[3]), *row[4:]) for row in rows]
-
-    def states(self) -> dict[str, str]:
-        """Return the stage states of the last commits: JSON text by stage name."""
-        return dict(self._read_all("SELECT stage, json FROM state"))
-
-    def sources(self) -> dict[str, int]:
-        """Return the clock of every source ever stored: its largest sample end (ns), pruned samples included."""
-        return dict(self._read_all("SELECT name, end_ns FROM source"))
-
-    def samples(
-        self, source: str | None, start_ns: int, *, after_row: int = 0, up_to_row: int | None = None
-    ) -> Iterator[tuple[int, SampleBlock]]:
-        """Yield stored blocks in the order of arrival, with bounded memory.
-
-        Parameters
-        ----------
-        source : str or None
-            Only this source; None is all.
-        start_ns : int
-            Only blocks that end after it.
-        after_row, up_to_row : int
-            Only rows in (after_row, up_to_row].
-
-        Yields
-        ------
-        int, SampleBlock
-            The row number and the block (samples of one call that follow on each other come as one block). A row
-            that cannot be read is left out and said in the log: it is a gap.
-        """
-        last = self._last_row if up_to_row is None else up_to_row
-        row = max(after_row, self._first_row(source, start_ns) - 1)
-        condition = "" if source is None else "AND source = :source"
-        sql = (
-            # Scanned by row: rows come in about the order of time, so that the scan begins near what is wanted.
-            f"SELECT row, {SAMPLE_COLUMNS} FROM sample NOT INDEXED WHERE row > :row AND row <= :last"  # noqa: S608 (constants)
-            f" AND end_ns > :start {condition} ORDER BY row LIMIT {_PAGE_ROWS}"
-        )
-        while row < last:
-            page = self._page(sql, {"row": row, "last": last, "start": start_ns, "source": source})
-            for stored in page:
-                row = stored[0]
-                block = self._block(stored)
-                if block is not None:
-                    yield row, block
-            if not page:
-                return
-
-    def _first_row(self, source: str | None, start_ns: int) -> int:
-        names = list(self.sources()) if source is None else [source]
-        rows = [
-            self._read_all("SELECT min(row) FROM sample WHERE source = ? AND end_ns > ?", (name, start_ns))[
-                0
-            ][0]
-            for name in names
-        ]
-        return min((row for row in rows if row is not None), default=self._last_row + 1)
-
-    def _page(self, sql: str, parameters: Mapping[str, Any]) -> list[Any]:
-        page: list[Any] = []
-        size = 0
-        with self._reader_lock, translated(self.path):
-            cursor = self._files.reader.execute(sql, parameters)
-            try:
-                for stored in cursor:
-                    page.append(stored)
-                    size += len(stored[-1])
-                    if size >= _PAGE_BYTES:
-                        break
-            finally:
-                cursor.close()
-        return page
-
-    def _block(self, stored: Sequence[Any]) -> SampleBlock | None:
-        row, source, *_ = stored
-        try:
-            return stored_block(stored[1:])
-        except ValueError as error:
-            logger.error(
-                "store %s: row %s of source %s is damaged and left out: %s", self.path, row, source, error
-            )
-            return None
-
-    def products(
-        self, kind: str, subject: str | None, start_ns: int, end_ns: int, *, latest_revision: bool = True
-    ) -> Iterator[dict[str, Json]]:
-        """Yield the published objects with a time in [start_ns, end_ns), by time, subject and revision.
-
-        Parameters
-        ----------
-        kind : str
-        subject : str or None
-            Only this subject; None is all.
-        start_ns, end_ns : int
-        latest_revision : bool
-            Of each subject and time, only the newest revision.
-        """
-        condition = "" if subject is None else "AND subject = :subject"
-        if latest_revision:
-            condition += (
-                " AND NOT EXISTS (SELECT 1 FROM product AS newer WHERE newer.kind = product.kind AND newer.subject ="
-                " product.subject AND newer.time_ns = product.time_ns AND newer.revision > product.revision)"
-            )
-        sql = (
-            "SELECT time_ns, subject, revision, payload FROM product WHERE kind = :kind"  # noqa: S608 (constants)
-            f" AND time_ns >= :time AND time_ns < :end AND (time_ns, subject, revision) > (:time, :after, :revision) {condition}"
-            f" ORDER BY time_ns, subject, revision LIMIT {_PAGE_ROWS}"
-        )
-        # The empty text is the smallest subject, and no revision is negative: the first page begins at start_ns.
-        after: tuple[int, str, int] = (start_ns, "", -1)
-        while True:
-            page = self._page(
-                sql,
-                {
-                    "kind": kind,
-                    "subject": subject,
-                    "end": end_ns,
-                    "time": after[0],
-                    "after": after[1],
-                    "revision": after[2],
-                },
-            )
-            for time_ns, name, revision, payload in page:
-                after = (time_ns, name, revision)
-                document = self._document(payload, kind, name)
-                if document is not None:
-                    yield document
-            if not page:
-                return
-
-    def latest(self, kind: str) -> dict[str, dict[str, Json]]:
-        """Return each subject's newest time in its newest revision; a removed subject is left out."""
-        rows = self._read_all(LATEST, {"kind": kind})
-        documents = {subject: self._document(payload, kind, subject) for subject, payload in rows}
-        return {subject: document for subject, document in documents.items() if document is not None}
-
-    def counterpart(self, product: Product) -> dict[str, Json] | None:
-        """Return what is stored under the kind, subject, time and revision of a product; None where nothing is."""
-        rows = self._read_all(
-            "SELECT payload FROM product WHERE kind = ? AND subject = ? AND time_ns = ? AND revision = ?",
-            (product.kind, product.subject, product.time_ns, product.revision),
-        )
-        return self._document(rows[0][0], product.kind, product.subject) if rows else None
-
-    def event(self, update_id: str) -> dict[str, Json] | None:
-        """Return the newest update of the event that has an update of this id; None where there is none."""
-        for subject, payload in self._read_all(EVENT, {"id": update_id}):
-            found = self._document(payload, "event", subject)
-            if found is not None:
-                data_id = found.get("properties", {}).get("data_id")
-                newest = self._read_all(UPDATES, {"subject": subject, "data_id": data_id})
-                return self._document(newest[0][0], "event", subject) if newest else found
-        return None
-
-    def _document(self, payload: bytes, kind: str, subject: str) -> dict[str, Json] | None:
-        if not payload:
-            return None
-        try:
-            document = json.loads(payload)
-        except ValueError as error:
-            logger.error(
-                "store %s: a product %s/%s is damaged and left out: %s", self.path, kind, subject, error
-            )
-            return None
-        return document if isinstance(document, dict) else None
 
     def size_bytes(self) -> int:
         """Return the size of the file and its write-ahead log."""
