@@ -70,12 +70,15 @@ def stored_block(stored: Sequence[Any]) -> SampleBlock:
     """The block of a stored row (without its number, in the order of `SAMPLE_COLUMNS`); ValueError where it is damaged."""
     source, domain, components, t0_ns, end_ns, step_ns, level, sensor, frame, data = stored
     try:
+        # SQLite's columns take numbers of any kind; a damaged one may be no whole number any more.
+        if not all(isinstance(number, int) for number in (t0_ns, end_ns, step_ns)):
+            raise ValueError(f"its times {t0_ns}, {end_ns} or its step {step_ns} are no whole numbers")
         names = tuple(str(name) for name in json.loads(components))
         values = np.frombuffer(data, dtype="<f8").reshape(len(names), -1).astype(np.float64)
         if t0_ns + values.shape[1] * step_ns != end_ns:
             raise ValueError(f"{values.shape[1]} samples do not reach its end {iso_time(end_ns)}")
         return SampleBlock(source, names, t0_ns, step_ns, values, Domain(domain), level, sensor, frame)
-    except TypeError as error:
+    except (TypeError, OverflowError) as error:
         raise ValueError(str(error)) from error
 
 

@@ -1,0 +1,262 @@
+"""What is fuzzed: functions from bytes to a word that says how they were taken.
+
+A target raises only where something is wrong with the program. Whatever the bytes, a decoder gives blocks or
+`DecodeError`, a file gives series or `ArchiveError`, a configuration gives `Config` or `ConfigurationError`. What comes
+out is held to what all that follows relies on. Decoders are taken from the registry: a new one is fuzzed unasked.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from monitor.config import filters_overlap, load_config, topic_matches
+from monitor.decoders import DECODERS, Decoder
+from monitor.decoders.base import AHEAD_NS, EARLIEST_NS, MAXIMUM_SAMPLES, REASONS
+from monitor.errors import ArchiveError, ConfigurationError, DecodeError
+from monitor.io.files import read_archive
+from monitor.io.store_rows import sample_row, stored_block
+from monitor.types import Message, SampleBlock
+
+RECEIVED_NS = 1_504_800_000_000_000_000
+"""2017-09-07T16:00:00Z: when all messages are received."""
+_SHORTEST_NS, _LONGEST_NS = 50_000_000, 10_800 * 1_000_000_000
+_LARGEST = 1e6
+_CORPUS = Path(__file__).parent / "corpus"
+_SHIPPED = Path(__file__).parents[2] / "config.yaml"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One thing to fuzz: `run` says in a word how the bytes were taken; `seeds` are inputs that it takes."""
+
+    name: str
+    run: Callable[[bytes], str]
+    seeds: tuple[bytes, ...]
+
+    @property
+    def corpus(self) -> list[bytes]:
+        """Kept inputs: what once went wrong, and what reaches far."""
+        folder = _CORPUS / self.name
+        return [path.read_bytes() for path in sorted(folder.glob("*")) if path.is_file()]
+
+
+def targets() -> dict[str, Target]:
+    """All targets by name."""
+    decoders = [
+        Target(
+            f"decoder-{name}", partial(decode, make({}), REASONS), tuple(_MESSAGES.get(name, _ANY_MESSAGE))
+        )
+        for name, make in DECODERS.items()
+    ]
+    others = [
+        Target("config", read_config, (_SHIPPED.read_bytes(), b"craft: [MMS1]\n", b"pairs: [TAR-BRZ]\n")),
+        Target("topics", match_topics, (b"impf/+/+/+/+\nimpf/tar/pt1s/1/hdzs", b"a/#\na", b"+/b\n$SYS/b")),
+        Target("archive-text", partial(read_file, "PG0_2017.csv"), tuple(_texts())),
+        Target("archive-cdf", partial(read_file, "mms1_2017.cdf"), tuple(_cdf_files())),
+        Target("store-row", read_row, tuple(_rows())),
+    ]
+    return {target.name: target for target in [*decoders, *others]}
+
+
+def message(topic: str, payload: bytes) -> bytes:
+    """The input of a decoder's target: a line with the topic, then the payload."""
+    return topic.encode() + b"\n" + payload
+
+
+# -- what is run ------------------------------------------------------------------------------------------
+
+
+def decode(decoder: Decoder, reasons: frozenset[str], content: bytes) -> str:
+    """Blocks, or a DecodeError with a known reason."""
+    head, _, payload = content.partition(b"\n")
+    topic = head.decode("utf-8", errors="replace")
+    refusal: DecodeError | None = None
+    blocks: Sequence[SampleBlock] = ()
+    try:
+        blocks = decoder.decode(Message(topic, payload, RECEIVED_NS))
+    except DecodeError as error:
+        refusal = error
+    if refusal is not None:
+        assert refusal.reason in reasons, f"unknown reason {refusal.reason!r}"
+        assert len(refusal.detail) <= 300
+        return refusal.reason
+    assert len(blocks) > 0, "neither a block nor an error"
+    for block in blocks:
+        check_block(block, len(payload))
+    return "taken"
+
+
+def check_block(block: SampleBlock, payload_bytes: int) -> None:
+    """What stages and store rely on."""
+    values = block.values
+    assert values.dtype == np.float64
+    assert values.shape == (len(block.components), block.count)
+    assert 1 <= block.count <= MAXIMUM_SAMPLES
+    assert len(set(block.components)) == len(block.components) >= 1
+    assert _SHORTEST_NS <= block.step_ns <= _LONGEST_NS
+    assert type(block.t0_ns) is type(block.step_ns) is int
+    assert block.t0_ns >= EARLIEST_NS
+    assert block.end_ns - block.step_ns <= RECEIVED_NS + AHEAD_NS
+    finite = values[~np.isnan(values)]
+    assert np.all(np.abs(finite) <= _LARGEST), "a value beyond everything that is measured"
+    # A digit and a comma a value; of three quantities a total may have been derived.
+    assert values.size <= 2 * payload_bytes, "more numbers than the payload can hold"
+
+
+def read_config(content: bytes) -> str:
+    """A configuration, or faults with their places."""
+    with tempfile.NamedTemporaryFile(suffix=".yaml") as file:
+        file.write(content)
+        file.flush()
+        try:
+            config = load_config(Path(file.name))
+        except ConfigurationError as error:
+            assert_one_line(*(fault.message for fault in error.faults))
+            return (
+                "refused" if all(fault.line >= 1 <= fault.column for fault in error.faults) else "placeless"
+            )
+    assert len(config.pair_list) == len(config.pairs)
+    return "taken"
+
+
+def assert_one_line(*complaints: str) -> None:
+    """What the operator reads is there, can be printed, and stays on its line."""
+    assert complaints
+    for complaint in complaints:
+        complaint.encode()
+        assert "\n" not in complaint
+
+
+def match_topics(content: bytes) -> str:
+    """Whether a filter matches a topic, and whether two filters overlap: the second follows from the first."""
+    first, _, second = content.decode("utf-8", errors="replace").partition("\n")
+    matches = topic_matches(first, second)
+    overlap = filters_overlap(first, second)
+    assert overlap == filters_overlap(second, first)
+    if matches and not set(second) & set("+#"):
+        assert overlap, "a filter that matches a topic overlaps the filter that is the topic"
+    return str(matches)
+
+
+def read_file(name: str, content: bytes) -> str:
+    """Series, or one ArchiveError of one line."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / name
+        path.write_bytes(content)
+        try:
+            archive = read_archive(path, craft=("MMS1",))
+        except ArchiveError as error:
+            assert_one_line(str(error))
+            return "refused" if str(error).startswith(str(path)) else "nameless"
+    assert archive.series
+    for series in archive.series:
+        assert series.step_ns > 0
+        assert not np.isinf(series.values).any()
+    return "taken"
+
+
+def read_row(content: bytes) -> str:
+    """A row of the store: a block or ValueError; and a block becomes the same row again."""
+    head, _, data = content.partition(b"\n")
+    try:
+        row = json.loads(head)
+        if any(isinstance(cell, int) and not -(2**63) <= cell < 2**63 for cell in row):
+            raise ValueError("SQLite holds no such number")
+        block = stored_block((*row, data))
+    except (ValueError, TypeError, RecursionError):
+        return "refused"
+    again = stored_block(sample_row(replace(block, values=np.array(block.values)))) if block.count else block
+    np.testing.assert_array_equal(again.values, block.values)
+    return "taken"
+
+
+# -- what they take ---------------------------------------------------------------------------------------
+
+
+def _json(**document: object) -> bytes:
+    return json.dumps(document).encode()
+
+
+_DAY = "2017-09-07T12:00:00Z"
+_ANY_MESSAGE: Sequence[bytes] = (message("a/b", b"{}"), message("a/b/c", b"1,2,3;4,5,6"))
+_MESSAGES: dict[str, Sequence[bytes]] = {
+    "native": (
+        message(
+            "geospace/v1/in/mag/TAR",
+            _json(start=_DAY, step_s=1.0, H=[1.5, None, -3e2], E=[2, 3, 4], Z=[0, 0, 1]),
+        ),
+        message("geospace/v1/in/mag/BRZ", _json(time="2017-09-07T12:00:00.25+02:00", X=20000.5, Y=-3)),
+        message(
+            "geospace/v1/in/craft/MMS1",
+            _json(
+                start=_DAY, step_s=4.5, frame="gse", Bx=[1, 2], By=[1, 2], Bz=[1, None], N=[1, 9999.0],
+                Vx=[-400, 1], Vy=[0, 1], Vz=[0, 1], Tpar=[1, 2], Tperp=[1, 2],
+            ),
+        ),
+        message("geospace/v1/in/craft/C1", _json(time=_DAY, B=5.0, N=3.2, T=100)),
+        message("geospace/v1/in/index/kp", _json(start="2017-09-07T00:00:00", step_s=10800, Kp=[3.67, None])),
+    ),
+    "imagmqtt": (
+        message(
+            "impf/tar/pt1s/1/hdzs",
+            _json(
+                startDate="2017-09-07T12:00:00", geomagneticFieldH=[1.0, None], geomagneticFieldD=[2, 3],
+                geomagneticFieldZ=[1, 99999.0], institute="X",
+            ),
+        ),
+        message(
+            "impf/wic/1hz/2/difs",
+            _json(
+                startDate="2017-09-07T12:00", geomagneticFieldD=[2.5], geomagneticFieldI=[64.1],
+                geomagneticFieldF=[48000], geomagneticFieldS=[88888],
+            ),
+        ),
+        message("impf/pel/pt1m/3/xyzs", _json(startDate=_DAY, geomagneticFieldX=[1], geomagneticFieldY=[2])),
+    ),
+}  # fmt: skip
+
+
+def _texts() -> Iterator[bytes]:
+    plain = b"time,H,D,Z\n" + b"".join(b"2017-09-07T12:00:%02dZ,%d.5,2,\n" % (n, n) for n in range(12))
+    yield plain
+    yield gzip.compress(plain, mtime=0)
+    yield b"time,PEL_H,MUO_H\n2017-09-07 12:00:00,1,2\n2017-09-07 12:00:10,nan,3\n2017-09-07 12:00:20,5,-1e3\n"
+    yield b"time,Bx,By,Bz,N\n2017-09-07T12:00:00Z,1,2,3,4\n2017-09-07T12:00:04.5Z,1,2,3,\n"
+    lines = [
+        " Format                 IAGA-2002                                    |",
+        " Source of Data         A source                                     |",
+        " IAGA CODE              WIC                                          |",
+        " Reported               HDZF                                         |",
+        "DATE       TIME         DOY     WICH      WICD      WICZ      WICF   |",
+        "2017-09-07 12:00:00.000 250     20000.00      2.00  43000.00  99999.00",
+        "2017-09-07 12:00:01.000 250     20001.00      2.10  43001.00  48000.00",
+        "",
+    ]
+    yield "\n".join(lines).encode()
+
+
+def _cdf_files() -> Iterator[bytes]:
+    from cdf_kit import write_dis, write_fgm
+
+    with tempfile.TemporaryDirectory() as folder:
+        for write in (write_dis, write_fgm):
+            yield write(Path(folder) / f"{write.__name__}.cdf", np.arange(6) * 4.5).read_bytes()
+
+
+def _rows() -> Iterator[bytes]:
+    for target in ("native", "imagmqtt"):
+        for content in _MESSAGES[target]:
+            head, _, payload = content.partition(b"\n")
+            for block in DECODERS[target]({}).decode(Message(head.decode(), payload, RECEIVED_NS)):
+                row = sample_row(block)
+                data = row[-1]
+                assert isinstance(data, bytes)
+                yield json.dumps(row[:-1]).encode() + b"\n" + data

@@ -1,0 +1,76 @@
+"""Broken payloads by the hundred thousand over all decoders: blocks or `DecodeError`, and nothing else."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable
+
+import pytest
+from mutation import Mutator
+from targets import Target, targets
+
+from monitor.decoders import DECODERS
+
+TARGETS = targets()
+DECODER_TARGETS = [target for name, target in TARGETS.items() if name.startswith("decoder-")]
+OTHER_TARGETS = [target for name, target in TARGETS.items() if not name.startswith("decoder-")]
+PAYLOADS = (100_000, 1_000_000)
+"""Over all decoders together: in the tests, and at full scale."""
+INPUTS = {"config": (500, 20_000), "archive-text": (2_000, 50_000), "archive-cdf": (1_000, 50_000)}
+
+
+def broken(target: Target, count: int, chance: random.Random) -> Counter[str]:
+    """Run a target over so many broken inputs; return how they were taken."""
+    mutator = Mutator(target.seeds, chance)
+    outcomes: Counter[str] = Counter()
+    for number in range(count):
+        content = mutator.next()
+        try:
+            outcomes[target.run(content)] += 1
+        except BaseException as error:
+            raise AssertionError(
+                f"{target.name}, input {number}: {error!r}\n{content[:2000]!r}\nhex {content[:4000].hex()}\n"
+                f"to keep it: python tests/fuzz/guided.py {target.name} --keep HEX"
+            ) from error
+    return outcomes
+
+
+def test_every_decoder_is_fuzzed() -> None:
+    assert {target.name.removeprefix("decoder-") for target in DECODER_TARGETS} == set(DECODERS)
+
+
+@pytest.mark.parametrize("target", TARGETS.values(), ids=list(TARGETS))
+def test_seed_is_valid(target: Target) -> None:
+    if target.name != "topics":
+        assert [target.run(seed) for seed in target.seeds] == ["taken"] * len(target.seeds)
+
+
+@pytest.mark.parametrize("target", DECODER_TARGETS, ids=lambda target: target.name)
+def test_decoder_takes_or_refuses_whatever_comes(
+    target: Target,
+    of_scale: Callable[[int, int], int],
+    chance: random.Random,
+    found: Callable[..., None],
+) -> None:
+    count = -(-of_scale(*PAYLOADS) // len(DECODER_TARGETS))
+    outcomes = broken(target, count, chance)
+    found(target=target.name, payloads=count, crashes=0, **dict(sorted(outcomes.items())))
+    assert outcomes.total() == count
+    # Else the breaking is too coarse or too fine to say anything.
+    assert 0.05 < outcomes["taken"] / count < 0.8
+    assert len(outcomes) >= 10
+
+
+@pytest.mark.parametrize("target", OTHER_TARGETS, ids=lambda target: target.name)
+def test_whatever_else_is_read_is_taken_or_refused(
+    target: Target,
+    of_scale: Callable[[int, int], int],
+    chance: random.Random,
+    found: Callable[..., None],
+) -> None:
+    count = of_scale(*INPUTS.get(target.name, (5_000, 100_000)))
+    outcomes = broken(target, count, chance)
+    found(target=target.name, inputs=count, crashes=0, **dict(sorted(outcomes.items())))
+    assert outcomes.total() == count
+    assert set(outcomes) == ({"True", "False"} if target.name == "topics" else {"taken", "refused"})
