@@ -65,6 +65,10 @@ class Mqtt(Section):
     keepalive_s: Annotated[int, Field(ge=5, le=65_535)] = 30
     receive_maximum: Annotated[int, Field(ge=1, le=65_535)] = 200
     session_expiry_s: Annotated[int, Field(ge=0, le=4_294_967_295)] = 86_400
+    silence_s: Annotated[float, Field(ge=0, le=86_400)] = 900.0
+    """Seconds without a message after which the connection is made anew; 0 for never."""
+    publish_timeout_s: Annotated[float, Field(ge=0, le=86_400)] = 120.0
+    """Seconds that a publication may wait for the broker's answer before the connection is made anew; 0 for ever."""
     reconnect: Reconnect = Reconnect()
 
     @property

@@ -11,18 +11,17 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import json
 import logging
 import sys
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
-from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
 from monitor.config import Config
+from monitor.daemon.link import Filters, open_link
 from monitor.daemon.publisher import Publisher
 from monitor.daemon.status import Degradation, status_message, status_page
 from monitor.daemon.worker import Reading, Worker
@@ -30,7 +29,7 @@ from monitor.errors import StoreError
 from monitor.io.broker import LocalBroker
 from monitor.io.http import HttpServer
 from monitor.io.metrics import Metrics
-from monitor.io.mqtt import Delivery, MqttLink, MqttSettings, Will
+from monitor.io.mqtt import Delivery, MqttLink
 from monitor.io.store import Store
 from monitor.models.base import ModelInfo
 from monitor.types import SECOND_NS, Json, Product, SampleBlock, Tick
@@ -43,9 +42,6 @@ _PRUNE_S = 30.0
 _DRAIN_S = 5.0
 # Long numpy calls in the worker thread give the loop a turn this often.
 _SWITCH_S = 0.0005
-# A message too large for the decoders is counted as rejected; one many times as large the broker keeps (MQTT 5).
-_PACKET_FACTOR = 4
-_SUBSCRIPTIONS = "subscriptions"
 
 T = TypeVar("T")
 
@@ -77,14 +73,13 @@ class Daemon:
         self._started_ns = time.time_ns()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="worker")
         self._metrics = Metrics([entry.decoder for entry in config.inputs])
-        self._filters = [topic for entry in config.inputs for topic in entry.filters]
-        self._held: set[str] = set()
         # While it is not up, HTTP answers already, and nothing but the store and the metrics is there.
         self._up = False
         self._reading = Reading()
         self._models: tuple[ModelInfo, ...] = ()
         self._store: Store
         self._link: MqttLink
+        self._filters: Filters
         self._worker: Worker
         self._publisher: Publisher
 
@@ -101,7 +96,7 @@ class Daemon:
             The store cannot be opened, a model cannot be used, the HTTP port is taken, or a secret cannot be read.
         """
         sys.setswitchinterval(_SWITCH_S)
-        password = self._config.mqtt.read_password()
+        self._config.mqtt.read_password()  # a fault of it is told at the start; each connection reads it anew
         async with AsyncExitStack() as stack:
             stack.callback(self._thread.shutdown)
             self._store = await self._in_thread(self._open_store)
@@ -119,8 +114,16 @@ class Daemon:
             if not await self._in_thread(self._worker.restore, self._stop.is_set):
                 return
             broker = await self._own_broker(stack)
-            settings = self._settings(broker, None if password is None else password.get_secret_value())
-            self._link = self._new_link(settings, await self._in_thread(self._former_subscriptions))
+            self._filters = Filters(self._config, self._store)
+            self._link, settings = open_link(
+                self._config,
+                broker,
+                self._filters,
+                await self._in_thread(self._filters.former),
+                will=status_message(self._started_ns, "offline", self._models),
+                on_connection=self._on_connection,
+            )
+            self._metrics.link(self._link.reading)
             self._publisher = Publisher(
                 self._store,
                 self._link,
@@ -233,6 +236,7 @@ class Daemon:
             await asyncio.sleep(_TICK_S)
             await self._in_thread(self._observe)
             self._note("publishing", self._publisher.refused)
+            self._note("silence", self._link.silent)
             if time.monotonic() - pruned > _PRUNE_S:
                 pruned = time.monotonic()
                 await self._prune()
@@ -242,8 +246,7 @@ class Daemon:
             while await self._in_thread(self._store.prune):
                 pass
             if self._link.connected:
-                # The session holds what this run subscribes to, and nothing else any more.
-                await self._in_thread(self._remember_filters, set(self._filters))
+                await self._in_thread(self._filters.settled)
         except StoreError as error:
             self._note("retention", f"the store cannot be pruned: {error}")
         else:
@@ -280,46 +283,7 @@ class Daemon:
         directory.mkdir(parents=True, exist_ok=True)
         return await stack.enter_async_context(LocalBroker(directory, self._config.mqtt.port or None))
 
-    def _settings(self, broker: LocalBroker | None, password: str | None) -> MqttSettings:
-        settings = MqttSettings.from_config(
-            self._config.mqtt,
-            password,
-            url=None if broker is None else broker.url,
-            maximum_packet_bytes=_PACKET_FACTOR * self._config.intake.maximum_payload_bytes,
-        )
-        return settings if broker is None else replace(settings, protocol=broker.protocol)
-
-    def _new_link(self, settings: MqttSettings, former: list[str]) -> MqttLink:
-        return MqttLink(
-            settings,
-            subscriptions=self._filters,
-            will=Will(
-                f"{self._config.outputs.root}/status",
-                status_message(self._started_ns, "offline", self._models),
-                retain=True,
-            ),
-            queue_size=self._config.intake.queue_messages,
-            on_connection=self._on_connection,
-            former_subscriptions=former,
-        )
-
-    def _former_subscriptions(self) -> list[str]:
-        """The filters that the session at the broker may still hold; those of this run are added to the memory."""
-        try:
-            former = {str(topic) for topic in json.loads(self._store.states().get(_SUBSCRIPTIONS, "[]"))}
-        except (TypeError, ValueError):
-            former = set()
-        self._held = former
-        self._remember_filters(former.union(self._filters))
-        return sorted(former)
-
-    def _remember_filters(self, filters: set[str]) -> None:
-        if filters != self._held:
-            self._store.commit([], {_SUBSCRIPTIONS: json.dumps(sorted(filters))})
-            self._held = filters
-
     def _on_connection(self, connected: bool, _where: str) -> None:
-        self._metrics.mqtt_connected(connected)
         if connected:
             self._publisher.greet()
 
@@ -347,10 +311,18 @@ class Daemon:
             started_ns=self._started_ns,
             reasons=self._ready()[1],
             connected=self._up and self._link.connected,
-            queues={"intake": self._link.waiting, "outbox": self._publisher.waiting} if self._up else {},
+            held_back=self._up and self._link.held_back,
+            queues=self._queues() if self._up else {},
             store_bytes=self._store.size_bytes(),
             models=self._models,
         )
+
+    def _queues(self) -> dict[str, int]:
+        return {
+            "intake": self._link.waiting,
+            "unacknowledged": self._link.reading().unacknowledged,
+            "outbox": self._publisher.waiting,
+        }
 
     def _open_store(self) -> Store:
         hours = self._config.store

@@ -59,6 +59,7 @@ def status_page(
     connected: bool,
     queues: Mapping[str, int],
     store_bytes: int,
+    held_back: bool = False,
     models: Sequence[ModelInfo] = (),
 ) -> Json:
     """The object of `/api/status`; `reasons` are those why the daemon is not ready."""
@@ -66,6 +67,7 @@ def status_page(
         **_head(started_ns, "degraded" if reasons else "online", models),
         "reasons": list(reasons),
         "mqtt_connected": connected,
+        "held_back": held_back,
         "queues": dict(queues),
         "store_bytes": store_bytes,
         "rejected": dict(reading.rejected),

@@ -83,6 +83,8 @@ class Worker:
             for entry in config.inputs
             for topic in entry.filters
         ]
+        self._root = f"{config.outputs.root}/"
+        self._input_root = f"{config.outputs.root}/in/"
         self.pipeline = Pipeline(config, self._timed)
         self._rejected: Counter[str] = Counter()
         self._complaints = Complaints()
@@ -312,7 +314,16 @@ class Worker:
         except DecodeError as error:
             logger.debug("a stored block would not be admitted again: %s", error)
 
+    def _is_own(self, topic: str) -> bool:
+        """Whether the daemon itself publishes under this topic, or a later version of it may."""
+        below = f"{topic}/"
+        return below.startswith(self._root) and not below.startswith(self._input_root)
+
     def _decode(self, message: Message) -> list[SampleBlock]:
+        if self._is_own(message.topic):
+            why = f"it is below the output root {self._root[:-1]}; take it out of the inputs"
+            self._reject(_UNROUTED, message.topic, DecodeError("own_output", why))
+            return []
         for topic, name, decoder in self._routes:
             if topic_matches(topic, message.topic):
                 self._metrics.message_received(name)

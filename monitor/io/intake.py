@@ -36,11 +36,18 @@ class Intake:
     ----------
     limit : int
         Above this many waiting messages `full` asks the connection to hold the broker back.
+    limit_bytes : int
+        The same for the sum of their payloads: a few huge messages must not fill the memory.
     """
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, limit_bytes: int = 1 << 26) -> None:
         self.limit = limit
+        self.limit_bytes = limit_bytes
         self.arrived = 0
+        # Of these, the ones that were just sent: what a broker retained says nothing about the senders of now.
+        self.live = 0
+        self.latest_ns: int | None = None
+        self._bytes = 0
         self._places: deque[_Place] = deque()
         self._by_mid: dict[int, _Place] = {}
         self._filled = asyncio.Event()
@@ -50,12 +57,15 @@ class Intake:
 
     @property
     def full(self) -> bool:
-        """Whether more waits than the limit."""
-        return len(self._places) > self.limit
+        """Whether more waits than one of the limits."""
+        return len(self._places) > self.limit or self._bytes > self.limit_bytes
 
-    def put(self, delivery: Delivery, *, resent: bool) -> None:
+    def put(self, delivery: Delivery, *, resent: bool, retained: bool = False) -> None:
         """Add a delivery at the end; one sent again after a reconnect takes the place where it still waits."""
         self.arrived += 1
+        if not retained:
+            self.live += 1
+            self.latest_ns = delivery.message.received_ns
         if delivery.qos:
             waiting = self._by_mid.get(delivery.mid)
             if resent and waiting is not None and _same(waiting.delivery, delivery):
@@ -63,6 +73,7 @@ class Intake:
                 return
         place = _Place(delivery)
         self._places.append(place)
+        self._bytes += len(delivery.message.payload)
         if delivery.qos:
             self._by_mid[delivery.mid] = place
         self._filled.set()
@@ -71,6 +82,7 @@ class Intake:
         """Remove and return up to `limit` deliveries from the front."""
         places = [self._places.popleft() for _ in range(min(limit, len(self._places)))]
         for place in places:
+            self._bytes -= len(place.delivery.message.payload)
             if self._by_mid.get(place.delivery.mid) is place:
                 del self._by_mid[place.delivery.mid]
         if not self._places:

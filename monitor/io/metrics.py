@@ -20,6 +20,8 @@ from prometheus_client.openmetrics.exposition import generate_latest as generate
 from prometheus_client.process_collector import ProcessCollector
 
 from monitor import __version__
+from monitor.io.link_metrics import LinkMetrics
+from monitor.io.mqtt_watch import LinkReading
 from monitor.io.product_gauges import STATION_STATES, ProductGauges
 from monitor.models.base import ModelInfo
 from monitor.types import Product
@@ -108,11 +110,6 @@ class Metrics:
             buckets=_LATENCY_BUCKETS_S,
             registry=self.registry,
         )
-        self._connected = Gauge(
-            "geospace_mqtt_connected",
-            "Whether the broker is connected (1) or not (0).",
-            registry=self.registry,
-        )
         self._queue = Gauge(
             "geospace_queue_depth", "Entries that wait in a queue.", ("queue",), registry=self.registry
         )
@@ -132,6 +129,8 @@ class Metrics:
             ("kind", "subject"),
             registry=self.registry,
         )
+        self._link = LinkMetrics()
+        self.registry.register(self._link)
         self._products = ProductGauges()
         self.registry.register(self._products)
         self.registry.register(ProcessCollector(registry=None))
@@ -174,9 +173,9 @@ class Metrics:
         """Record the time from the end of a product's window to its publication (s)."""
         self._latency.labels(product).observe(latency_s)
 
-    def mqtt_connected(self, connected: bool) -> None:
-        """Set whether the broker is connected."""
-        self._connected.set(float(connected))
+    def link(self, source: Callable[[], LinkReading]) -> None:
+        """Show the link to the broker as `source` reads it at each scrape."""
+        self._link.source = source
 
     def queue_depth(self, queue: str, depth: int) -> None:
         """Set how many entries wait in a queue."""

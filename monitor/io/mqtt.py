@@ -11,7 +11,7 @@ import contextlib
 import logging
 import math
 import random
-import ssl
+import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -22,28 +22,22 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from monitor.errors import BrokerUnavailable
+from monitor.errors import BrokerUnavailable, MonitorError
 from monitor.io.intake import Delivery, Intake
-from monitor.io.mqtt_connection import Connection, Ending, cancelled, tls_context
+from monitor.io.mqtt_connection import Connection, Ending, cancelled
+from monitor.io.mqtt_refusal import ADVICE, OWN_ID, explain
 from monitor.io.mqtt_settings import MqttSettings, Will
+from monitor.io.mqtt_tls import tls_context
+from monitor.io.mqtt_watch import HeldTime, LinkReading, Silence
+from monitor.types import SECOND_NS, iso_time
 
-__all__ = ["Delivery", "MqttLink", "MqttSettings", "Will"]
+__all__ = ["Delivery", "LinkReading", "MqttLink", "MqttSettings", "Will"]
 
 log = logging.getLogger(__name__)
 
 _REFUSED_AGAIN_S = 60.0
 _BRIEF_S = 10.0
 _BRIEF_LOSSES = 3
-_OWN_ID = "give every instance its own mqtt.client_id"
-_ADVICE = {
-    0x84: "set mqtt.protocol to a version that the broker speaks",
-    0x85: "choose another mqtt.client_id",
-    0x86: "check mqtt.username and the file named by mqtt.password_file",
-    0x87: "check mqtt.username, the file named by mqtt.password_file, and the broker's access rules",
-    0x8A: "the broker has banned this client: ask its operator",
-    0x8E: f"another client has the same id: {_OWN_ID}",
-    0x95: "raise the broker's packet limit or lower what is published",
-}
 
 
 class MqttLink:
@@ -89,7 +83,14 @@ class MqttLink:
         self._connected_at_s = 0.0
         self._brief_losses = 0
         self._generation = 0
+        self._connections = 0
         self._warned: set[str] = set()
+        self._held = HeldTime()
+        self._held_share = 0.0
+        self._held_before_s = 0.0
+        # Who subscribes to nothing need not wonder that nothing comes.
+        self._silence = Silence(settings.silence_s if self._subscriptions else 0.0)
+        self._asked = False
 
     @property
     def connected(self) -> bool:
@@ -101,11 +102,39 @@ class MqttLink:
         """Messages that have arrived and not been received."""
         return len(self._intake)
 
+    @property
+    def held_back(self) -> bool:
+        """Whether the broker was held back for most of the last second: more comes than is taken."""
+        return self._connected and self._held_share > 0.5
+
+    @property
+    def silent(self) -> str | None:
+        """A line that says since when nothing has arrived, where a new connection did not help; else None."""
+        if not self._silence.persists:
+            return None
+        latest_ns = self._intake.latest_ns
+        since = "the start" if latest_ns is None else iso_time(latest_ns // SECOND_NS * SECOND_NS)
+        return (
+            f"nothing has arrived since {since}, though the broker answers and the subscriptions were renewed: do "
+            "the stations send, and do the topics under inputs fit? (mqtt.silence_s is the patience)"
+        )
+
+    def reading(self) -> LinkReading:
+        """A copy of what is known now."""
+        return LinkReading(
+            connected=self._connected,
+            connections=self._connections,
+            unacknowledged=0 if self._connection is None else self._connection.unacknowledged,
+            held_s=self._held.seconds(time.monotonic()),
+            last_message_ns=self._intake.latest_ns,
+        )
+
     async def receive(self, limit: int, timeout_s: float) -> list[Delivery]:
         """Wait up to `timeout_s` for the first delivery, then take up to `limit` that are there; [] on time-out.
 
         Returns deliveries in the order of arrival, also while the connection is down.
         """
+        self._asked = True
         if len(self._intake):
             await asyncio.sleep(0)  # a consumer that never waits would keep the loop from the socket
         else:
@@ -157,6 +186,9 @@ class MqttLink:
         """Connect, subscribe, and stay until the connection ends; nothing but cancellation gets out."""
         try:
             connection = await self._connection_new()
+        except MonitorError as error:
+            self._refused(f"the password is not known: {error}", "mend its file")
+            return
         except OSError as error:
             self._refused(f"TLS files: {error}", "check mqtt.ca_file, mqtt.cert_file and mqtt.key_file")
             return
@@ -166,7 +198,7 @@ class MqttLink:
             await connection.open()
         except aiomqtt.MqttError as error:
             self._connection = None
-            self._report_refusal(error)
+            self._refused(*explain(error, self._settings))
             return
         except BaseException:
             self._connection = None
@@ -203,15 +235,21 @@ class MqttLink:
             )
         if self._will is not None:
             options["will"] = aiomqtt.Will(self._will.topic, self._will.payload, 1, self._will.retain)
+        # Anew each time, as the certificates: a password is changed while the monitor runs.
+        password = await asyncio.to_thread(settings.read_password)
         self._generation += 1
         return Connection(
             self._intake,
             self._generation,
+            receive_maximum=settings.receive_maximum if settings.protocol == "5" else None,
+            maximum_bytes=settings.maximum_packet_bytes,
+            held=self._held,
+            watch=self._watch,
             hostname=settings.host,
             port=settings.port,
             identifier=settings.client_id,
             username=settings.username,
-            password=settings.password,
+            password=password,
             keepalive=settings.keepalive_s,
             **options,
         )
@@ -257,8 +295,30 @@ class MqttLink:
                 self._warn_once(f"the broker grants {topic} only at QoS 0: messages may be lost")
         return tuple(refused)
 
+    def _watch(self, elapsed_s: float) -> Ending | None:
+        """Look at the connection, which is up and may be of no use; return why it should be given up, if it should."""
+        connection, settings = self._connection, self._settings
+        if connection is None or not self._connected:
+            return None
+        held_s = self._held.seconds(time.monotonic())
+        self._held_share = (held_s - self._held_before_s) / elapsed_s if elapsed_s else 0.0
+        self._held_before_s = held_s
+        listening, self._asked = self._asked and not connection.held, False
+        if self._silence.look(self._intake.live, listening, elapsed_s):
+            reason = (
+                f"nothing has arrived for {self._silence.patience_s:g} s: connecting and subscribing anew"
+            )
+            first = self._silence.is_first
+            self._silence.give_up()
+            return Ending(reason, ours=not first)
+        # Behind a long backlog an answer may come late; behind two minutes of it there is none.
+        if 0.0 < settings.publish_timeout_s <= connection.unconfirmed_s(elapsed_s):
+            return Ending(f"a publication has had no answer for {settings.publish_timeout_s:g} s")
+        return None
+
     def _report_connection(self, connection: Connection) -> None:
         self._connected = True
+        self._connections += 1
         self._connected_at_s = asyncio.get_running_loop().time()
         self._warned.clear()
         resumed = connection.session_present
@@ -275,7 +335,7 @@ class MqttLink:
             self._on_connection(True, self._settings.url)
 
     def _report_loss(self, ending: Ending) -> None:
-        advice = _ADVICE.get(ending.code or 0)
+        advice = ADVICE.get(ending.code or 0)
         if ending.ours:
             log.info("%s: %s", self._settings.url, ending.reason)
         elif not self._connected:
@@ -289,24 +349,11 @@ class MqttLink:
             self._brief_losses = self._brief_losses + 1 if brief else 0
             if advice is None and self._brief_losses >= _BRIEF_LOSSES:
                 # Mosquitto 2.0 hangs up on a client whose id comes again, and does not say so.
-                advice = f"again soon after connecting: has another client the id {self._settings.client_id}? {_OWN_ID}"
+                advice = f"again soon after connecting: has another client the id {self._settings.client_id}? {OWN_ID}"
             log.warning("%s: %s%s", self._settings.url, ending.reason, f"; {advice}" if advice else "")
         self._connected = False
         if self._on_connection is not None:
             self._on_connection(False, ending.reason)
-
-    def _report_refusal(self, error: Exception) -> None:
-        # aiomqtt hides the cause in its text; the context still has it.
-        cause = error.__context__
-        code = error.rc if isinstance(error, aiomqtt.MqttCodeError) else None
-        if isinstance(code, ReasonCode):
-            reason, advice = str(code), _ADVICE.get(code.value, "ask the operator of the broker")
-        elif isinstance(cause, ssl.SSLError):
-            reason = f"TLS: {error}"
-            advice = f"check mqtt.ca_file, mqtt.cert_file, and that the broker's certificate names {self._settings.host}"
-        else:
-            reason, advice = str(error), "start the broker or correct mqtt.url"
-        self._refused(reason, advice)
 
     def _refused(self, reason: str, advice: str) -> None:
         self._warn_once(f"no connection to {self._settings.url}: {reason}; {advice} (trying on)")

@@ -19,7 +19,7 @@ import asyncio
 import logging
 import ssl
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -30,6 +30,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from monitor.errors import BrokerError, BrokerUnavailable
 from monitor.io.intake import Delivery, Intake
+from monitor.io.mqtt_watch import HeldTime, Stall
 from monitor.types import Message
 
 T = TypeVar("T")
@@ -38,6 +39,7 @@ log = logging.getLogger("monitor.io.mqtt")
 _READ_BATCH = 64
 """Packets read before the event loop gets its turn: some milliseconds of work."""
 _GOODBYE_S = 2.0
+_LOOK_S = 1.0
 _UNSPECIFIED = 0x80
 _KEEP_ALIVE_TIMEOUT = 0x8D
 
@@ -57,29 +59,6 @@ def cancelled() -> bool:
     return task is not None and task.cancelling() > 0
 
 
-class _ClosingSocket(ssl.SSLSocket):
-    """A TLS socket that closes itself when the handshake fails; paho would leave it open."""
-
-    def do_handshake(self, block: bool = False) -> None:
-        try:
-            super().do_handshake(block)
-        except OSError:
-            self.close()
-            raise
-
-
-def tls_context(ca_file: str | None, cert_file: str | None, key_file: str | None) -> ssl.SSLContext:
-    """A client's TLS context that checks the certificate and the host name.
-
-    Without `ca_file` the system's authorities count. Raises OSError (ssl.SSLError is one) for an unusable file.
-    """
-    context = ssl.create_default_context(cafile=ca_file)
-    context.sslsocket_class = _ClosingSocket
-    if cert_file is not None:
-        context.load_cert_chain(cert_file, key_file)
-    return context
-
-
 class Connection(aiomqtt.Client):
     """One connection, used once: `open`, subscribe and publish, until `ended` or `leave`.
 
@@ -89,15 +68,40 @@ class Connection(aiomqtt.Client):
         Where arriving messages wait.
     generation : int
         Number of this connection; deliveries carry it.
+    receive_maximum : int, optional
+        How many messages the broker sends unacknowledged, where it was told (MQTT 5).
+    maximum_bytes : int, optional
+        Payloads above it are cut off behind it: whoever reads them refuses them for their size all the same.
+    held : HeldTime, optional
+        Is told while the broker can send nothing more.
+    watch : callable, optional
+        Called about once a second with the seconds since the last call; what it returns, other than None, ends
+        the connection.
     options
         As of `aiomqtt.Client`.
     """
 
-    def __init__(self, intake: Intake, generation: int, **options: Any) -> None:
+    def __init__(
+        self,
+        intake: Intake,
+        generation: int,
+        *,
+        receive_maximum: int | None = None,
+        maximum_bytes: int | None = None,
+        held: HeldTime | None = None,
+        watch: Callable[[float], Ending | None] = lambda _elapsed_s: None,
+        **options: Any,
+    ) -> None:
         super().__init__(**options)
         self.ended: asyncio.Future[Ending] = self._loop.create_future()
         self.session_present = False
         self.generation = generation
+        self.unacknowledged = 0
+        self._receive_maximum = receive_maximum
+        self._maximum_bytes = maximum_bytes
+        self._held = HeldTime() if held is None else held
+        self._watch = watch
+        self._unconfirmed = Stall()
         self._intake = intake
         self._confirmations: dict[int, asyncio.Future[ReasonCode]] = {}
         self._abandoned = False
@@ -152,6 +156,7 @@ class Connection(aiomqtt.Client):
     def _finish(self, ending: Ending) -> None:
         if not self.ended.done():
             self.ended.set_result(ending)
+            self._held.set(False, time.monotonic())
         for confirmation in self._confirmations.values():
             if not confirmation.done():
                 confirmation.set_exception(BrokerUnavailable(f"not published: {ending.reason}"))
@@ -179,6 +184,9 @@ class Connection(aiomqtt.Client):
         """Tell the broker that it may forget this delivery; one of another connection is none of its business."""
         if delivery.qos and delivery.generation == self.generation and not self.ended.done():
             self._client.ack(delivery.mid, delivery.qos)
+            self.unacknowledged -= 1
+            if self.unacknowledged + 1 == self._receive_maximum:
+                self._note_held()
 
     # -- callbacks of paho --------------------------------------------------------------------------------
 
@@ -220,10 +228,15 @@ class Connection(aiomqtt.Client):
             log.warning("the broker sent a topic that is not UTF-8 (%d bytes dropped)", len(message.payload))
             client.ack(message.mid, message.qos)
             return
-        delivery = Delivery(
-            Message(topic, bytes(message.payload), received_ns), message.mid, message.qos, self.generation
-        )
-        self._intake.put(delivery, resent=message.dup)
+        payload = bytes(message.payload)
+        if self._maximum_bytes is not None and len(payload) > self._maximum_bytes:
+            payload = payload[: self._maximum_bytes + 1]
+        delivery = Delivery(Message(topic, payload, received_ns), message.mid, message.qos, self.generation)
+        self._intake.put(delivery, resent=message.dup, retained=message.retain)
+        if message.qos:
+            self.unacknowledged += 1
+            if self.unacknowledged == self._receive_maximum:
+                self._note_held()
         if self._intake.full and not self._pause_lifted:
             self._pause()
 
@@ -292,6 +305,15 @@ class Connection(aiomqtt.Client):
 
     # -- back-pressure ------------------------------------------------------------------------------------
 
+    @property
+    def held(self) -> bool:
+        """Whether the broker is held back: it may not send, or what it sends is not read."""
+        used_up = self._receive_maximum is not None and self.unacknowledged >= self._receive_maximum
+        return (self._paused or used_up) and not self.ended.done()
+
+    def _note_held(self) -> None:
+        self._held.set(self.held, time.monotonic())
+
     def relieve(self) -> None:
         """Read on when the intake has room again. The consumer calls this after it has taken something."""
         if self._paused and not self._intake.full:
@@ -304,22 +326,36 @@ class Connection(aiomqtt.Client):
         self._paused = True
         self._client._ping_t = 0.0  # the answer to an outstanding ping will not be read in time
         self._loop.remove_reader(sock.fileno())
+        self._note_held()
 
     def _resume(self) -> None:
         self._paused = False
+        self._note_held()
         sock = self._client.socket()
         if sock is not None:
             self._loop.add_reader(sock.fileno(), self._read)
             self._loop.call_soon(self._read)
+
+    def unconfirmed_s(self, elapsed_s: float) -> float:
+        """Look, `elapsed_s` after the last time, for how long the oldest publication has waited for its answer (s)."""
+        oldest = next(iter(self._confirmations), None)
+        return self._unconfirmed.look(oldest, 0.0 if oldest is None else elapsed_s)
 
     @property
     def _awaits_answer(self) -> bool:
         return bool(self._confirmations) or any(True for _ in self._pending_calls)
 
     async def _misc_loop(self) -> None:
-        """Watch the connection once a second: the keep-alive of paho, and what it needs while nothing is read."""
-        pinged = self._loop.time()
+        """Look after the connection once a second: the keep-alive of paho, what it needs while nothing is read, and
+        whether it works at all."""
+        pinged = looked = self._loop.time()
         while True:
+            # A process that was stopped for an hour has not looked for an hour.
+            elapsed_s, looked = min(self._loop.time() - looked, 2 * _LOOK_S), self._loop.time()
+            useless = self._watch(elapsed_s)
+            if useless is not None:
+                self._finish(useless)
+                return
             if not self._awaits_answer:
                 self._pause_lifted = False
             if not self._paused:
@@ -333,7 +369,7 @@ class Connection(aiomqtt.Client):
                 pinged = self._loop.time()
                 self._client._send_pingreq()  # so that the broker does not take us for dead
                 self._client._ping_t = 0.0
-            await asyncio.sleep(1)
+            await asyncio.sleep(_LOOK_S)
 
 
 def _mark_retrieved(future: asyncio.Future[Any]) -> None:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 from urllib.parse import urlsplit
+
+Password = str | Callable[[], str | None] | None
+"""A password, or a function that reads it anew for each connection (it raises MonitorError where it cannot)."""
 
 _PORTS = {"mqtt": 1883, "mqtts": 8883}
 
@@ -52,6 +56,10 @@ class MqttConfig(Protocol):
     @property
     def session_expiry_s(self) -> float: ...
     @property
+    def silence_s(self) -> float: ...
+    @property
+    def publish_timeout_s(self) -> float: ...
+    @property
     def reconnect(self) -> ReconnectConfig: ...
 
 
@@ -61,6 +69,8 @@ class MqttSettings:
 
     `receive_maximum` bounds the unacknowledged messages under MQTT 5; `maximum_packet_bytes` makes an MQTT 5
     broker keep larger packets to itself. The session outlives a connection by `session_expiry_s` (MQTT 5).
+    A connection is given up after `silence_s` without a message, and when a publication has had no answer for
+    `publish_timeout_s`; 0 is never.
     """
 
     host: str
@@ -68,7 +78,7 @@ class MqttSettings:
     tls: bool = False
     client_id: str = "geospace-monitor"
     username: str | None = None
-    password: str | None = field(default=None, repr=False)
+    password: Password = field(default=None, repr=False)
     ca_file: str | None = None
     cert_file: str | None = None
     key_file: str | None = None
@@ -78,13 +88,15 @@ class MqttSettings:
     session_expiry_s: int = 7 * 86400
     reconnect_initial_s: float = 1.0
     reconnect_maximum_s: float = 60.0
+    silence_s: float = 0.0
+    publish_timeout_s: float = 120.0
     maximum_packet_bytes: int | None = None
 
     @classmethod
     def from_config(
         cls,
         config: MqttConfig,
-        password: str | None,
+        password: Password,
         *,
         maximum_packet_bytes: int | None = None,
         url: str | None = None,
@@ -118,8 +130,14 @@ class MqttSettings:
             session_expiry_s=math.ceil(config.session_expiry_s),
             reconnect_initial_s=config.reconnect.initial_s,
             reconnect_maximum_s=config.reconnect.maximum_s,
+            silence_s=config.silence_s,
+            publish_timeout_s=config.publish_timeout_s,
             maximum_packet_bytes=maximum_packet_bytes,
         )
+
+    def read_password(self) -> str | None:
+        """The password as it is now (blocking: it may read a file). Raises MonitorError where it cannot be read."""
+        return self.password() if callable(self.password) else self.password
 
     @property
     def url(self) -> str:

@@ -32,6 +32,7 @@ from monitor.decoders import DECODERS
 from monitor.decoders.base import REASONS
 from monitor.io.http import HttpServer
 from monitor.io.metrics import STATION_STATES, Metrics
+from monitor.io.mqtt_watch import LinkReading
 from monitor.models.base import ModelInfo
 from monitor.pipeline import Pipeline, space
 from monitor.science.region_map import are_neighbours
@@ -468,7 +469,7 @@ class TestMetrics:
         metrics.source_lag("TAR", 1.0)
         metrics.stage_duration("window", 0.1)
         metrics.product_latency("flr", 1.0)
-        metrics.mqtt_connected(True)
+        metrics.link(lambda: LinkReading(last_message_ns=BEGIN_NS))
         metrics.queue_depth("intake", 0)
         metrics.models([MODEL])
         metrics.event_began("plasmapause_crossing", "one")

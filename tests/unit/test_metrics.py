@@ -12,6 +12,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from monitor.io.metrics import STATION_STATES, Metrics
+from monitor.io.mqtt_watch import LinkReading
 from monitor.models.base import ModelInfo
 from monitor.types import REGIONS, SECOND_NS, Json, Product
 
@@ -325,12 +326,24 @@ class TestCounters:
         metrics.source_lag("TAR", math.nan)
         assert value(metrics, "geospace_source_lag_seconds", source="TAR") is None
 
+    def test_link_is_read_at_each_scrape(self) -> None:
+        metrics = Metrics()
+        names = {
+            "geospace_mqtt_connected": 1.0,
+            "geospace_mqtt_connections_total": 3.0,
+            "geospace_mqtt_unacknowledged_messages": 17.0,
+            "geospace_intake_held_seconds_total": 2.5,
+            "geospace_mqtt_last_message_timestamp_seconds": 1.5e9,
+        }
+        before = [value(metrics, name) for name in names]
+        assert before == [0.0, 0.0, 0.0, 0.0, None]  # no message: no time, and no sentinel
+        metrics.link(lambda: LinkReading(True, 3, 17, 2.5, 1_500_000_000 * SECOND_NS))
+        assert {name: value(metrics, name) for name in names} == names
+
     def test_gauges_follow_what_is_set(self) -> None:
         metrics = Metrics(build={"commit": "abc"})
         assert value(metrics, "geospace_mqtt_connected") == 0.0
-        metrics.mqtt_connected(True)
         metrics.queue_depth("store", 7)
-        assert value(metrics, "geospace_mqtt_connected") == 1.0
         assert value(metrics, "geospace_queue_depth", queue="store") == 7.0
         [info] = [labels for name, labels in series(metrics) if name == "geospace_build_info"]
         assert {"version", "python", "commit"} == {name for name, _ in info}
@@ -389,6 +402,10 @@ CONTRACT = {
     "geospace_stage_duration_seconds": ("histogram", {"stage"}),
     "geospace_product_latency_seconds": ("histogram", {"product"}),
     "geospace_mqtt_connected": ("gauge", set()),
+    "geospace_mqtt_connections": ("counter", set()),
+    "geospace_mqtt_unacknowledged_messages": ("gauge", set()),
+    "geospace_mqtt_last_message_timestamp_seconds": ("gauge", set()),
+    "geospace_intake_held_seconds": ("counter", set()),
     "geospace_queue_depth": ("gauge", {"queue"}),
     "geospace_build": ("info", {"version", "python"}),
     "geospace_model": ("info", {"kind", "model", "sha256"}),

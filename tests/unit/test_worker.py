@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import json
 import logging
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import numpy as np
 import pytest
 
 from monitor.config import Config
+from monitor.config.schema import Input
 from monitor.daemon.complaints import Complaints
 from monitor.daemon.recovery import pieces
 from monitor.daemon.worker import Worker
@@ -256,6 +259,49 @@ def test_topic_without_an_input_is_rejected(store: Store) -> None:
     worker = worker_on(store)
     assert worker.take([Message("elsewhere/x", b"", RECEIVED_NS)]) == []
     assert worker.read().rejected == {"none: no_decoder": 1}
+
+
+@pytest.mark.parametrize("topic", ["geospace/v1", "geospace/v1/flr/TAR-BRZ", "geospace/v1/later/x"])
+def test_own_output_is_counted_and_never_decoded(
+    store: Store, monkeypatch: pytest.MonkeyPatch, topic: str
+) -> None:
+    def decode(decoder: NativeDecoder, message: Message) -> object:
+        raise AssertionError("own output was decoded")
+
+    # The configuration refuses this input; a session at the broker may still hold it.
+    own = Input(decoder="native", topic="geospace/#")
+    worker = worker_on(store, CONFIG.model_copy(update={"inputs": (own,)}))
+    monkeypatch.setattr(NativeDecoder, "decode", decode)
+    assert worker.take([Message(topic, b"{}", RECEIVED_NS)]) == []
+    assert worker.read().rejected == {"none: own_output": 1}
+
+
+def test_senders_that_invent_topics_leave_nothing_behind(store: Store) -> None:
+    metrics = Metrics(["native"])
+    worker = Worker(CONFIG, store, metrics, wall_ns=lambda: RECEIVED_NS)
+    payload = b'{"start":"2017-09-07T08:31:00Z","step_s":1,"H":[1,2]}'
+
+    def invent(first: int, count: int) -> None:
+        for begin in range(first, first + count, 1000):
+            worker.take(
+                [
+                    Message(f"geospace/v1/in/{kind}/X{number:07d}", payload, RECEIVED_NS)
+                    for number in range(begin, begin + 500)
+                    for kind in ("mag", "craft")
+                ]
+            )
+
+    invent(0, 2000)  # whatever is allocated once
+    series = metrics.render("")[0].count(b"\n")
+    gc.collect()
+    before = sys.getallocatedblocks()
+    invent(2000, 100_000)
+    gc.collect()
+    grown = sys.getallocatedblocks() - before
+    assert metrics.render("")[0].count(b"\n") == series
+    assert sum(worker.read().rejected.values()) == 102_000
+    # Whatever kept one object for each of a hundred thousand topics would show.
+    assert grown < 10_000
 
 
 def test_batch_on_which_the_pipeline_fails_is_left_out(

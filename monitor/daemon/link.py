@@ -1,0 +1,82 @@
+"""The daemon's end of the link to the broker: where it is, what is subscribed, and what a former run subscribed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from monitor.config import Config
+from monitor.io.broker import LocalBroker
+from monitor.io.mqtt import MqttLink, MqttSettings, Will
+from monitor.io.store import Store
+
+# A message too large for the decoders is counted as rejected; one many times as large the broker keeps (MQTT 5).
+_PACKET_FACTOR = 4
+_SUBSCRIPTIONS = "subscriptions"
+
+
+class Filters:
+    """The topic filters of this run, and those that the session at the broker may still hold.
+
+    The session outlives the daemon: a filter that is taken out of the configuration must be given up at the broker,
+    or its messages come for ever. So the store remembers what was ever subscribed, until a connection has given it up.
+    """
+
+    def __init__(self, config: Config, store: Store) -> None:
+        self.wanted = [topic for entry in config.inputs for topic in entry.filters]
+        self._store = store
+        self._held: set[str] = set()
+
+    def former(self) -> list[str]:
+        """The filters of former runs; those of this run are added to the memory. Raises StoreError."""
+        try:
+            former = {str(topic) for topic in json.loads(self._store.states().get(_SUBSCRIPTIONS, "[]"))}
+        except (TypeError, ValueError):
+            former = set()
+        self._held = former
+        self._remember(former.union(self.wanted))
+        return sorted(former)
+
+    def settled(self) -> None:
+        """The session holds what this run subscribes to, and nothing else any more. Raises StoreError."""
+        self._remember(set(self.wanted))
+
+    def _remember(self, filters: set[str]) -> None:
+        if filters != self._held:
+            self._store.commit([], {_SUBSCRIPTIONS: json.dumps(sorted(filters))})
+            self._held = filters
+
+
+def open_link(
+    config: Config,
+    broker: LocalBroker | None,
+    filters: Filters,
+    former: Sequence[str],
+    *,
+    will: bytes,
+    on_connection: Callable[[bool, str], None],
+) -> tuple[MqttLink, MqttSettings]:
+    """Make the link to the configured broker, or to the daemon's own, with `will` as the last status."""
+    settings = MqttSettings.from_config(
+        config.mqtt,
+        lambda: _password(config),
+        url=None if broker is None else broker.url,
+        maximum_packet_bytes=_PACKET_FACTOR * config.intake.maximum_payload_bytes,
+    )
+    if broker is not None:
+        settings = replace(settings, protocol=broker.protocol)
+    link = MqttLink(
+        settings,
+        subscriptions=filters.wanted,
+        will=Will(f"{config.outputs.root}/status", will, retain=True),
+        queue_size=config.intake.queue_messages,
+        on_connection=on_connection,
+        former_subscriptions=former,
+    )
+    return link, settings
+
+
+def _password(config: Config) -> str | None:
+    password = config.mqtt.read_password()
+    return None if password is None else password.get_secret_value()

@@ -1,0 +1,47 @@
+"""The metrics of the link to the broker, taken from the link itself at each scrape: never older than the scrape."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from monitor.io.mqtt_watch import LinkReading
+from monitor.types import SECOND_NS
+
+
+class LinkMetrics(Collector):
+    """Shows what `source` reads; before there is a link, that of one that never connected."""
+
+    def __init__(self) -> None:
+        self.source: Callable[[], LinkReading] = LinkReading
+
+    def collect(self) -> Iterator[Metric]:
+        """One family for each metric; the time of the last message is absent before the first."""
+        reading = self.source()
+        yield GaugeMetricFamily(
+            "geospace_mqtt_connected",
+            "Whether the broker is connected (1) or not (0).",
+            float(reading.connected),
+        )
+        yield CounterMetricFamily(
+            "geospace_mqtt_connections", "Connections to the broker that came up.", reading.connections
+        )
+        yield GaugeMetricFamily(
+            "geospace_mqtt_unacknowledged_messages",
+            "Messages received over the present connection and not yet acknowledged.",
+            reading.unacknowledged,
+        )
+        yield CounterMetricFamily(
+            "geospace_intake_held_seconds",
+            "Seconds for which the broker was held back, because what had come was not stored yet.",
+            reading.held_s,
+        )
+        last = GaugeMetricFamily(
+            "geospace_mqtt_last_message_timestamp_seconds", "When the last message arrived.", labels=()
+        )
+        if reading.last_message_ns is not None:
+            last.add_metric((), reading.last_message_ns / SECOND_NS)
+        yield last
