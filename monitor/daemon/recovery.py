@@ -7,29 +7,36 @@ built again from the stored samples and products; then nothing is said twice, an
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 
 from monitor.config import Config
+from monitor.daemon.checkpoint import CURSOR, Checkpoints, set_aside
 from monitor.decoders.base import parse_time_ns
 from monitor.io.store import Store
 from monitor.pipeline import Pipeline
 from monitor.stages.indices import KP
-from monitor.stages.region_product import issued as region_issued
+from monitor.stages.ledger import ANYTHING, issued
 from monitor.types import SECOND_NS, Domain, Json, Product, SampleBlock
 
 logger = logging.getLogger(__name__)
 
-_CURSOR = "cursor"
 _EVER_NS = 1 << 62
 _RETAINED = ("flr", "health", "profile", "plasmapause", "region")
 # No event that still matters began longer ago; those that are open are taken up whatever their age.
 _EVENTS_NS = 7 * 86_400 * SECOND_NS
-# What does not count when two revisions are held against each other. Trackers and debounced labels rest on windows
-# from before the stored samples: where they are built again they know a little less, which is no news.
-_NAMES = frozenset({"id", "revision", "published", "valid_until"})
+# The ledgers, by the stages that keep them.
+_LEDGERS = {
+    "product": "flr",
+    "spectra": "spectrum",
+    "profile": "profile",
+    "plasmapause": "plasmapause",
+    "region": "region",
+}
+# What does not count when what is built again is held against what was published. Trackers and debounced labels rest on
+# windows from before the stored samples: where they are built again they know a little less, which is no news.
 _REMEMBERED = {
     "flr": frozenset({"track_probability"}),
     "region": frozenset({"label", "confidence", "quality", "flags"}),
@@ -96,11 +103,6 @@ class Recovery:
         self._config = config
         self._store = store
 
-    @staticmethod
-    def cursor(config: Config, row: int) -> dict[str, Json]:
-        """The state that says how far the pipeline has come, and which windows its states are about."""
-        return {_CURSOR: {"row": row, **_windows(config)}}
-
     def withdraw_removed(self) -> None:
         """Put an empty retained message into the outbox for every subject that is no longer configured.
 
@@ -120,23 +122,26 @@ class Recovery:
         if gone:
             self._store.commit(gone, {})
 
-    def states(self, pipeline: Pipeline) -> tuple[Mapping[str, Json] | None, int]:
-        """Restore `pipeline`; return the states and the last row it was fed. None: it must be built again."""
+    def states(self, pipeline: Pipeline, checkpoints: Checkpoints) -> tuple[bool, int]:
+        """Restore `pipeline`; return whether it is whole, and the last row that it was fed.
+
+        States that cannot be used are set aside, whatever is wrong with them: `pipeline` must be built again then.
+        """
         stored = self._store.states()
-        if _CURSOR not in stored:
-            return {}, 0
+        if CURSOR not in stored:
+            return True, 0
         try:
-            states = {stage: json.loads(text) for stage, text in stored.items()}
-            for key, windows in _windows(self._config).items():
-                if states[_CURSOR].get(key) != windows:
-                    raise ValueError(f"the {key} were configured otherwise")
+            states, row = checkpoints.read(stored)
             pipeline.restore(states)
-            return states, int(states[_CURSOR]["row"])
-        except (LookupError, TypeError, ValueError, AttributeError) as error:
+        except Exception as error:  # noqa: BLE001  (whatever a state can make a stage raise)
+            kept = set_aside(self._store.path, stored)
             logger.warning(
-                "the stored state cannot be used (%s); it is built again from the stored samples", error
+                "the stored state cannot be used (%s); it is built again from the stored samples, and kept %s",
+                error if isinstance(error, ValueError) else repr(error),
+                "nowhere" if kept is None else f"as {kept}",
             )
-            return None, 0
+            return False, 0
+        return True, row
 
     def samples(self, reach: Reach, fed_row: int | None) -> Iterator[tuple[int, SampleBlock, bool]]:
         """Yield stored blocks of the configured sources and of Kp, in the order of arrival, as (row, block, is it new).
@@ -169,7 +174,8 @@ class Recovery:
         for row, block in self._store.samples(None, oldest):
             begin = begins.get(block.source, _EVER_NS)
             if block.end_ns > begin - length_ns:
-                yield row, block, block.end_ns > begin
+                for part, is_new in _parted(block, begin):
+                    yield row, part, is_new
 
     def batches(self, reach: Reach, fed_row: int | None) -> Iterator[tuple[int, list[SampleBlock], bool]]:
         """The same as (last row, blocks, are they new), with the sources side by side again.
@@ -191,27 +197,37 @@ class Recovery:
         if together:
             yield last, list(together.values()), True
 
-    def ledger(self) -> dict[str, Json]:
-        """Revisions of the stored products, for product stages that are built again."""
-        return {
-            "product": self._issued("flr"),
-            "spectra": self._issued("spectrum"),
-            "profile": self._issued("profile"),
-            "plasmapause": self._issued("plasmapause"),
-            "region": self._issued("region"),
-        }
+    def ledger(self, *, built: bool = False) -> dict[str, Json]:
+        """What was published, for product stages that are built again; `built` is whether all of it has been.
 
-    def _issued(self, kind: str) -> dict[str, Json]:
-        issued: dict[str, dict[str, list[Json]]] = {}
+        Until then, nothing is said again of an object that is found again from less than it rested on.
+        """
+        return {stage: self._issued(kind, built=built) for stage, kind in _LEDGERS.items()}
+
+    def _issued(self, kind: str, *, built: bool) -> dict[str, Json]:
+        found: dict[str, dict[str, list[Json]]] = {}
         clocks = self._store.sources()
+        aside = frozenset[str]() if built else _REMEMBERED.get(kind, frozenset())
+        span_ns = self._span_ns(kind)
         for subject, codes in _sources_by_subject(self._config, kind).items():
-            newest = max((clocks[code] for code in codes if code in clocks), default=0)
-            for document in self._store.products(kind, subject, newest - self._span_ns(kind), _EVER_NS):
-                ends = issued.setdefault(subject, {})
-                # Events name the regions that they rest on: one that is found again must keep its revision.
-                said = region_issued(document) if kind == "region" else [document["revision"], ""]
-                ends[str(parse_time_ns(document["time"]))] = said
-        return {"version": 1, "issued": issued}
+            ends = [clocks[code] for code in codes if code in clocks]
+            if not ends:
+                continue
+            # A source that has long been silent is fed from further back than the others, which are not there then.
+            whole_ns = max(ends) - span_ns
+            stored = self._store.products(
+                kind, subject, min(ends) - 2 * span_ns, _EVER_NS, latest_revision=False
+            )
+            for time, revisions in groupby(stored, key=lambda document: str(document["time"])):
+                time_ns = parse_time_ns(time)
+                said = issued(list(revisions), aside)
+                if built:
+                    said[2] = []
+                elif time_ns < whole_ns or kind == "plasmapause":
+                    # A plasmapause rests on windows from before the stored samples: the published one knew more.
+                    said[1:] = [ANYTHING, []]
+                found.setdefault(subject, {})[str(time_ns)] = said
+        return {"version": 1, "issued": found, "aside": sorted(aside)}
 
     def health_ledger(self) -> dict[str, Json]:
         """What was last said of each station, for a health stage that is built again."""
@@ -243,27 +259,10 @@ class Recovery:
                 newest[document["properties"]["data_id"]] = document
         return sorted(newest.values(), key=lambda one: str(one["properties"]["start_datetime"]))
 
-    def news(self, products: Sequence[Product]) -> list[Product]:
-        """Of recomputed products, those that say something else than the stored ones (health is said later).
-
-        The stage of events knows itself what was said.
-        """
-        return [
-            product
-            for product in products
-            if product.kind == "event"
-            or (product.kind in ("flr", "profile", "plasmapause", "region") and not self._is_said(product))
-        ]
-
-    def _is_said(self, product: Product) -> bool:
-        at = product.time_ns
-        stored = next(self._store.products(product.kind, product.subject, at, at + 1), None)
-        if product.kind == "plasmapause":
-            # It rests on windows from before the stored samples: one that was stored knew more.
-            return stored is not None
-        # By way of JSON, so that both have the same types.
-        again = json.loads(product.encode(0))
-        return stored is not None and _said(product.kind, stored) == _said(product.kind, again)
+    @staticmethod
+    def news(products: Sequence[Product]) -> list[Product]:
+        """Of recomputed products, all but health, which is said in the end; the others know themselves what was said."""
+        return [product for product in products if product.kind != "health"]
 
     def _span_ns(self, kind: str) -> int:
         """How far back products of a kind may be revised."""
@@ -273,6 +272,16 @@ class Recovery:
             # With what a revision changes of the windows around it: two neighbours, and the context.
             span_s = 4 * craft.length_s + craft.hop_s + craft.lateness_s + craft.revise_s
         return round(span_s * SECOND_NS)
+
+
+def _parted(block: SampleBlock, begin_ns: int) -> Iterator[tuple[SampleBlock, bool]]:
+    """What of a block comes before a time and what from then on, as (block, is it new); what is empty is left out."""
+    count = min(block.count, max(0, -(-(begin_ns - block.t0_ns) // block.step_ns)))
+    if count:
+        yield replace(block, values=block.values[:, :count]), False
+    if count < block.count:
+        t0_ns = block.t0_ns + count * block.step_ns
+        yield replace(block, t0_ns=t0_ns, values=block.values[:, count:]), True
 
 
 def pieces(blocks: Sequence[SampleBlock], piece_ns: int) -> Iterator[list[SampleBlock]]:
@@ -297,16 +306,3 @@ def pieces(blocks: Sequence[SampleBlock], piece_ns: int) -> Iterator[list[Sample
             start = stop
     for slot in sorted(slots):
         yield slots[slot]
-
-
-def _windows(config: Config) -> dict[str, Json]:
-    """What the states are about: they are of no use to windows of another kind."""
-    ground = {"windows": config.windows.model_dump(mode="json")}
-    if not config.craft:
-        return ground
-    return ground | {"craft_windows": config.craft_windows.model_dump(mode="json")}
-
-
-def _said(kind: str, document: Mapping[str, Json]) -> dict[str, Json]:
-    without = _NAMES | _REMEMBERED.get(kind, frozenset())
-    return {key: value for key, value in document.items() if key not in without}

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 
 from monitor.config import Config, topic_matches
 from monitor.config.schema import CraftWindows, Windows
+from monitor.daemon.checkpoint import Checkpoints
 from monitor.daemon.complaints import Complaints
 from monitor.daemon.recovery import Reach, Recovery, pieces, stored_product, subjects_of
 from monitor.decoders import DECODERS, Decoder
@@ -102,8 +103,7 @@ class Worker:
         self._stored_row = 0
         self._fed_row = 0
         self._state_ns = time.monotonic_ns()
-        # The states as they were last committed. A stage gives the same object while nothing changed.
-        self._committed_states: dict[str, Json] = {}
+        self._checkpoints = Checkpoints(config)
 
     def restore(self, stopping: Callable[[], bool] = lambda: False) -> bool:
         """Take up where the last run ended: stage states, then the samples they rest on.
@@ -126,8 +126,7 @@ class Worker:
         # again: after a night's outage a label of the evening must not look like one of now.
         now = self._wall_ns()
         self._metrics.expire(lambda _subject: now)
-        states, self._fed_row = recovery.states(self.pipeline)
-        whole = states is not None
+        whole, self._fed_row = recovery.states(self.pipeline, self._checkpoints)
         if not whole:
             self.pipeline = Pipeline(self._config, self._timed)
             self.pipeline.restore(recovery.ledger())
@@ -149,11 +148,16 @@ class Worker:
                 products = self._fed(piece)
                 self._keep(products if whole else recovery.news(products))
             self._fed_row = row
-            self.commit()
+            if whole:
+                self.commit()
+            elif self._uncommitted:
+                # States that are built half-way would pass for whole ones.
+                self._store_products({})
         self._stored_row = self._fed_row = self._store.write_samples([])
         if not whole:
-            # What was last said of the stations counts, not what would have been said of them on the way.
-            self.pipeline.restore(recovery.health_ledger())
+            # What was last said counts, not what would have been said on the way.
+            self.pipeline.restore({**recovery.ledger(built=True), **recovery.health_ledger()})
+            self.commit(at_once=True)
         return True
 
     def take(self, messages: Sequence[Message]) -> list[SampleBlock]:
@@ -193,19 +197,10 @@ class Worker:
         now = time.monotonic_ns()
         if not self._uncommitted and not at_once and now - self._state_ns < _STATE_INTERVAL_NS:
             return False
-        states = self._states()
-        changed = self._dumped(states)
-        try:
-            self._store.commit(self._uncommitted, changed)
-        except StoreError:
-            if not self._drop_contradictions():
-                raise
-            self._store.commit(self._uncommitted, changed)
-        self._state_ns, self._committed_states = now, states
-        committed, self._uncommitted = self._uncommitted, []
-        for product, payload in committed:
-            self._tell(product, payload)
-        return bool(committed)
+        stored = self._store_products(self._checkpoints.write(self.pipeline.snapshot(), self._fed_row))
+        self._checkpoints.committed()
+        self._state_ns = now
+        return stored
 
     def read(self) -> Reading:
         """A copy of what is known now."""
@@ -219,6 +214,19 @@ class Worker:
             dict(self._rejected),
             self.pipeline.too_late_samples,
         )
+
+    def _store_products(self, states: Mapping[str, str]) -> bool:
+        """Store the products that wait, with states; return whether there were any."""
+        try:
+            self._store.commit(self._uncommitted, states)
+        except StoreError:
+            if not self._drop_contradictions():
+                raise
+            self._store.commit(self._uncommitted, states)
+        committed, self._uncommitted = self._uncommitted, []
+        for product, payload in committed:
+            self._tell(product, payload)
+        return bool(committed)
 
     def _keep(self, products: Sequence[Product]) -> None:
         published = self._wall_ns()
@@ -295,17 +303,6 @@ class Worker:
         dropped = len(kept) < len(self._uncommitted)
         self._uncommitted = kept
         return dropped
-
-    def _states(self) -> dict[str, Json]:
-        return {**self.pipeline.snapshot(), **Recovery.cursor(self._config, self._fed_row)}
-
-    def _dumped(self, states: Mapping[str, Json]) -> dict[str, str]:
-        """The states that are not the very objects of the last commit, as text: large ones seldom change."""
-        return {
-            stage: json.dumps(state, separators=(",", ":"))
-            for stage, state in states.items()
-            if state is not self._committed_states.get(stage)
-        }
 
     def _readmit(self, block: SampleBlock) -> None:
         """Let admission see what it let in after its state was stored."""

@@ -2,23 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Final
+from collections.abc import Sequence
 
-from monitor.stages.ledger import RevisionLedger, digest_of
+from monitor.stages.ledger import RevisionLedger
 from monitor.stages.product import GRACE_NS, number
 from monitor.stages.region_memory import RegionLabel
 from monitor.types import REGIONS, SECOND_NS, Json, Product, Tick, iso_time
-
-_FRAME: Final = frozenset(
-    {"schema", "id", "craft", "time", "window_s", "revision", "published", "valid_until"}
-)
-
-
-def issued(document: Mapping[str, Json]) -> list[Json]:
-    """What the ledger has of a published object: the same content found again is no new revision."""
-    content = {key: value for key, value in document.items() if key not in _FRAME}
-    return [document["revision"], digest_of(content)]
 
 
 class RegionProductStage:

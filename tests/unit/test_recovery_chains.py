@@ -19,6 +19,7 @@ from monitor.daemon.worker import Worker
 from monitor.decoders.native import native_payload, native_topic
 from monitor.io.metrics import Metrics
 from monitor.io.store import Store
+from monitor.stages.ledger import ANYTHING, issued
 from monitor.stages.notification import notification
 from monitor.types import SECOND_NS, Domain, Json, Message, Product, SampleBlock, Tick, iso_time
 
@@ -279,25 +280,33 @@ class TestChains:
         store.write_samples([SampleBlock("TAR", ("H",), T0_NS, SECOND_NS, np.ones((1, 60)))])
         keep(store, *(chain_object("profile", 5, number) for number in range(3)))
         keep(store, chain_object("plasmapause", 10), chain_object("plasmapause", -600))
-        ledger = Recovery(CONFIG, store).ledger()
-        assert ledger["profile"] == {
-            "version": 1,
-            "issued": {"emma": {str(T0_NS + 5 * MINUTE_NS): [2, ""]}},
-        }
-        # Ten hours back nothing is revised any more.
-        assert ledger["plasmapause"]["issued"] == {"emma": {str(T0_NS + 10 * MINUTE_NS): [0, ""]}}
+        recovery = Recovery(CONFIG, store)
+        at_five, at_ten = (str(T0_NS + minute * MINUTE_NS) for minute in (5, 10))
+        said = {"issued": {"emma": {at_five: issued([{"revision": n} for n in range(3)])}}, "aside": []}
+        assert recovery.ledger()["profile"] == {"version": 1, **said}
+        # A plasmapause rests on what is no longer stored. Hours back nothing is revised any more.
+        assert recovery.ledger()["plasmapause"]["issued"] == {"emma": {at_ten: [0, ANYTHING, []]}}
+        built = recovery.ledger(built=True)["plasmapause"]["issued"]
+        assert built == {"emma": {at_ten: issued([{"revision": 0}])}}
 
-    def test_news_of_chains_is_what_was_not_said(self, store: Store) -> None:
-        keep(store, chain_object("profile", rho=[1.0]), chain_object("plasmapause", l_shell=4.0))
-        again = [
-            chain_object("profile", revision=1, rho=[1.0]),
-            chain_object("profile", revision=2, rho=[2.0]),
-            chain_object("plasmapause", revision=1, l_shell=4.5),
-            chain_object("plasmapause", 5, l_shell=4.5),
-            event("begin"),
-        ]
-        news = Recovery(CONFIG, store).news(again)
-        assert news == [again[1], again[3], again[4]]
+    def test_objects_from_before_a_source_fell_silent_are_not_judged_by_what_the_others_still_have(
+        self, store: Store
+    ) -> None:
+        """The silent one is fed from further back, where the samples of the others are not read again."""
+        for code, minute in (("TAR", 0), ("BRZ", 600)):
+            t0_ns = T0_NS + minute * MINUTE_NS
+            store.write_samples([SampleBlock(code, ("H",), t0_ns, SECOND_NS, np.ones((1, 60)))])
+        keep(store, chain_object("profile", 0), chain_object("profile", 595))
+        said = Recovery(CONFIG, store).ledger()["profile"]["issued"]["emma"]
+        assert said == {
+            str(T0_NS): [0, ANYTHING, []],
+            str(T0_NS + 595 * MINUTE_NS): issued([{"revision": 0}]),
+        }
+
+    def test_news_is_all_but_health(self) -> None:
+        health = Product("health", "TAR", T0_NS, 0, True, {})
+        again = [chain_object("profile"), health, event("begin")]
+        assert Recovery.news(again) == [again[0], again[2]]
 
 
 class TestKp:

@@ -14,6 +14,7 @@ from monitor.config import Config
 from monitor.config.schema import CraftWindows, Windows
 from monitor.daemon.recovery import Recovery
 from monitor.io.store import Store
+from monitor.stages.ledger import ANYTHING, issued
 from monitor.stages.region_product import RegionProductStage
 from monitor.types import CELL_NS, SECOND_NS, Domain, Product, SampleBlock
 
@@ -54,8 +55,9 @@ def test_region_that_is_found_again_is_no_revision(store: Store) -> None:
 
 def test_ledger_of_regions_reaches_as_far_back_as_their_windows_are_revised(store: Store) -> None:
     """Whatever the windows of the ground are: an id must not be given to a second content."""
-    said = product_stage().feed(label_stage().feed([finding(1)]))
-    for hours, known in ((23, True), (26, False)):
-        keep(store, said if known else [], hours * 20)
-        issued = Recovery(CONFIG, store).ledger()["region"]["issued"]
-        assert bool(issued.get("MMS1")) == known
+    (said,) = product_stage().feed(label_stage().feed([finding(1)]))
+    digest = issued([said.body], {"label", "confidence", "quality", "flags"})
+    for hours, known in ((23, digest), (26, [0, ANYTHING, []]), (60, None)):
+        keep(store, [said], hours * 20)
+        ledger = Recovery(CONFIG, store).ledger()["region"]["issued"]
+        assert ledger.get("MMS1", {}).get(str(said.time_ns)) == known
