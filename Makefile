@@ -8,7 +8,7 @@ TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 REAL := $(if $(wildcard ../shared/data/space),--real ../shared/data/space)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint bench models prove clean tools
+.PHONY: help run test lint bench models prove lock clean tools
 
 help:
 	@echo "make run    set up, then show the whole path live: broker, simulated chain, labels (Ctrl-C ends)"
@@ -17,6 +17,7 @@ help:
 	@echo "make bench  set up, then print the figures that the documentation quotes"
 	@echo "make models train the bundled models anew, with their cards and reports (under an hour on two cores)"
 	@echo "make prove  what takes too long for the tests: models trained anew against the bundled ones, 60 storms"
+	@echo "make lock   pin what the daemon needs, with hashes, in deploy/requirements.lock"
 	@echo "make clean  remove what was set up and built"
 
 run: $(VENV)/run.ready
@@ -53,6 +54,14 @@ prove: $(VENV)/test.ready
 	$(BIN)/python benchmarks/same_model.py monitor/models/bundled/flr build/models/flr
 	$(BIN)/geospace-monitor evaluate events -o docs/reports/events
 	$(BIN)/geospace-monitor train region -o build/models/region --report docs/reports/region $(REAL)
+
+# For an installation whose every file is known: pip install --require-hashes -r deploy/requirements.lock (Linux).
+# Hashes are those of the Python Package Index, whatever index this machine is set to; any mirror of it will do later.
+lock: | $(VENV)/python.ready
+	$(BIN)/pip install --quiet pip-tools
+	PIP_CONFIG_FILE=/dev/null PIP_FIND_LINKS= PIP_EXTRA_INDEX_URL= CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile \
+	  --quiet --upgrade --generate-hashes --strip-extras --allow-unsafe --index-url https://pypi.org/simple \
+	  --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --output-file deploy/requirements.lock setup.cfg
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
+from monitor.config.http import Http
 from monitor.config.model import DEFAULT_INPUTS, known_stations
 from monitor.config.mqtt import Mqtt
 from monitor.config.reading import START, Document, Path
@@ -49,6 +50,7 @@ def agreement_faults(
     _check_something_to_do(document)
     _check_inputs(document, values, paths.get("inputs"))
     _check_mqtt(document, values.get("mqtt", Mqtt()))
+    _check_http(document, values.get("http", Http()))
     _check_numbers(document, values)
 
 
@@ -238,6 +240,17 @@ def _check_mqtt(document: Document, mqtt: Mqtt) -> None:
             ("mqtt", "reconnect"),
             f"found maximum_s {mqtt.reconnect.maximum_s:g} below initial_s {mqtt.reconnect.initial_s:g}; make it at least that",
         )
+
+
+def _check_http(document: Document, http: Http) -> None:
+    if http.username is not None and http.password_file is None:
+        _add(
+            document,
+            ("http", "username"),
+            "username needs a password_file; without it nobody would be asked for a password",
+        )
+    if http.password_file is not None and http.username is None:
+        _add(document, ("http", "password_file"), "password_file needs a username; add it")
 
 
 def _check_numbers(document: Document, values: Mapping[str, Any]) -> None:

@@ -32,6 +32,7 @@ _BOUND = {
 # What operators write where the contract has another place for it.
 _ADVICE = {
     "password": "a password does not belong here; write it into a file and name that as password_file",
+    "token": "a token does not belong here; write it into a file and name that as token_file",
     "qos": "the quality of service is always 1; leave it out",
 }
 

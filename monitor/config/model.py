@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from monitor.config.http import Http
 from monitor.config.mqtt import Mqtt
 from monitor.config.schema import (
     ChainName,
@@ -18,7 +19,6 @@ from monitor.config.schema import (
     CraftWindows,
     Density,
     Events,
-    Http,
     ImagmqttOptions,
     Input,
     Intake,

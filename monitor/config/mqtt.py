@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 from typing import Annotated, Literal
@@ -10,9 +9,8 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr
 
-from monitor.config.reading import show
 from monitor.config.schema import FilePath, Section, Text, split_url, without_credentials
-from monitor.errors import ConfigurationError, Fault
+from monitor.config.secrets import read_secret, secret_path
 
 DEFAULT_PORTS = {"mqtt": 1883, "mqtts": 8883, "embedded": 1883}
 LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -98,50 +96,13 @@ class Mqtt(Section):
         return DEFAULT_PORTS[self.scheme] if port is None else port
 
     def password_path(self) -> Path | None:
-        """Return the file that holds the password: a bare name is a systemd credential, all else a path.
+        """Return the file that holds the password, None where there is none.
 
-        Raises ConfigurationError for a bare name where $CREDENTIALS_DIRECTORY is not set.
+        Raises ConfigurationError as `secret_path` does.
         """
-        if self.password_file is None:
-            return None
-        if "/" in self.password_file:
-            return Path(self.password_file)
-        directory = os.environ.get("CREDENTIALS_DIRECTORY")
-        if not directory:
-            name = show(self.password_file)
-            raise _password_fault(
-                name,
-                "it has no slash, so it is a credential of systemd, but $CREDENTIALS_DIRECTORY is not set; "
-                f"write a path such as ./{name}, or set LoadCredential={name}:FILE in the unit",
-            )
-        return Path(directory) / self.password_file
+        return None if self.password_file is None else secret_path(self.password_file, "mqtt.password_file")
 
     def read_password(self) -> SecretStr | None:
-        """Read the password from its file, without the newline at its end; None where there is none.
-
-        Raises ConfigurationError, naming the file, where it cannot be read, is empty or too long, or is not UTF-8.
-        """
+        """Read the password from its file; None where there is none. Raises ConfigurationError as `read_secret` does."""
         path = self.password_path()
-        if path is None:
-            return None
-        try:
-            with path.open("rb") as file:
-                content = file.read(MAXIMUM_PASSWORD_BYTES + 3)
-            password = content.decode().removesuffix("\n").removesuffix("\r")
-        except OSError as error:
-            reason = f"cannot be read ({error.strerror}); make it readable for the daemon's user"
-            raise _password_fault(str(path), reason) from None
-        except UnicodeDecodeError:
-            # The error holds what was read: it must not be chained.
-            raise _password_fault(str(path), "is not UTF-8 text; write the password as text") from None
-        if not password:
-            raise _password_fault(str(path), "is empty; write the password into it")
-        if len(password.encode()) > MAXIMUM_PASSWORD_BYTES:
-            raise _password_fault(
-                str(path), f"is longer than {MAXIMUM_PASSWORD_BYTES} bytes; is it the right file?"
-            )
-        return SecretStr(password)
-
-
-def _password_fault(file: str, reason: str) -> ConfigurationError:
-    return ConfigurationError([Fault(file, 1, 1, f"mqtt.password_file: {reason}")])
+        return None if path is None else read_secret(path, "mqtt.password_file", MAXIMUM_PASSWORD_BYTES)

@@ -94,24 +94,6 @@ PositiveSeconds = Annotated[float, Field(gt=0, le=86_400)]
 Hours = Annotated[float, Field(gt=0, le=876_000)]
 
 
-def split_address(text: str) -> tuple[str, int]:
-    """Split `host:port` or `[host]:port` into host and port 0–65535; raise ValueError where it is neither."""
-    match = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._-]+)):([0-9]{1,5})", text)
-    if match is None:
-        raise ValueError(
-            f"found {show(text)}; write host:port, such as 127.0.0.1:9464 or [::1]:9464 (port 0 takes any free one)"
-        )
-    port = int(match[3])
-    if port > 65_535:
-        raise ValueError(f"found port {port} in {show(text)}; a port is from 0 to 65535")
-    return match[1] or match[2], port
-
-
-def _address(text: str) -> str:
-    split_address(text)
-    return text
-
-
 def without_credentials(text: str) -> str:
     """Return a URL for a message: what stands before an @ may be a password."""
     return show(f"(not shown)@{text.rpartition('@')[2]}" if "@" in text else text)
@@ -128,17 +110,6 @@ def split_url(text: str) -> SplitResult:
     if parts.query or parts.fragment or any(character.isspace() for character in text):
         raise ValueError(f"found {shown}; a blank, ? or # is not allowed in this URL")
     return parts
-
-
-def _web_url(text: str) -> str:
-    shown = without_credentials(text)
-    if not re.match(r"https?://", text):
-        raise ValueError(f"found {shown}; write a URL that begins with http:// or https://")
-    if "@" in text:
-        raise ValueError(f"found {shown}: credentials in a public URL; leave them out")
-    if not split_url(text).hostname:
-        raise ValueError(f"found {shown}; the host is missing")
-    return text.rstrip("/")
 
 
 def _filter(text: str) -> str:
@@ -323,18 +294,6 @@ class Store(Section):
     path: FilePath = Path("/var/lib/geospace-monitor/monitor.sqlite")
     retention_h: Hours = 72.0
     product_retention_h: Hours | None = None
-
-
-class Http(Section):
-    """The HTTP server, and the URL under which others see it."""
-
-    listen: Annotated[str, AfterValidator(_address)] = "127.0.0.1:9464"
-    public_url: Annotated[str, AfterValidator(_web_url)] | None = None
-
-    @property
-    def address(self) -> tuple[str, int]:
-        """Host and port to listen on; port 0 takes any that is free."""
-        return split_address(self.listen)
 
 
 class Intake(Section):

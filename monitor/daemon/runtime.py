@@ -23,11 +23,14 @@ from typing import TypeVar
 from monitor.config import Config
 from monitor.daemon.link import Filters, open_link
 from monitor.daemon.publisher import Publisher
+from monitor.daemon.secrets import http_credentials
 from monitor.daemon.status import Degradation, status_message, status_page
 from monitor.daemon.worker import Reading, Worker
 from monitor.errors import StoreError
 from monitor.io.broker import LocalBroker
 from monitor.io.http import HttpServer
+from monitor.io.http_access import Credentials
+from monitor.io.http_connections import Limits
 from monitor.io.metrics import Metrics
 from monitor.io.mqtt import Delivery, MqttLink
 from monitor.io.store import Store
@@ -73,6 +76,7 @@ class Daemon:
         self._started_ns = time.time_ns()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="worker")
         self._metrics = Metrics([entry.decoder for entry in config.inputs])
+        self._credentials: Credentials | None = None
         # While it is not up, HTTP answers already, and nothing but the store and the metrics is there.
         self._up = False
         self._reading = Reading()
@@ -97,6 +101,7 @@ class Daemon:
         """
         sys.setswitchinterval(_SWITCH_S)
         self._config.mqtt.read_password()  # a fault of it is told at the start; each connection reads it anew
+        self._credentials = http_credentials(self._config.http)
         async with AsyncExitStack() as stack:
             stack.callback(self._thread.shutdown)
             self._store = await self._in_thread(self._open_store)
@@ -270,6 +275,10 @@ class Daemon:
             ready=self._ready,
             status=self._status,
             event=self._store.event,
+            credentials=self._credentials,
+            public_host=self._config.http.public_host,
+            limits=Limits(connections=self._config.http.maximum_connections),
+            refused=self._metrics.http_refused,
         )
         await http.start()
         stack.push_async_callback(http.stop)

@@ -1,7 +1,7 @@
 """The HTTP server: metrics, health, readiness, status, events, and room for what comes later.
 
 It listens on loopback by default, takes GET and HEAD without a body, and answers every error in JSON without a
-traceback. Nothing here changes anything in the daemon.
+traceback and without a word of what was asked. Nothing here changes anything in the daemon.
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ from ipaddress import ip_address
 from aiohttp import web
 
 from monitor.errors import MonitorError
+from monitor.io.http_access import Access, Credentials, is_own_name
+from monitor.io.http_connections import Connection, Connections, Limits
+from monitor.io.http_refusals import Refusals
 from monitor.types import Json
 
 logger = logging.getLogger(__name__)
@@ -32,10 +35,10 @@ _HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
-_LINE_BYTES = 4096
-_FIELD_BYTES = 8190
-_FIELDS = 64
 _STOP_S = 2.0
+# Says that the process lives, and nothing else: whoever restarts it must not need a password.
+_OPEN = "/healthz"
+_DEFAULT_LIMITS = Limits()
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.ASCII)
 
 
@@ -55,6 +58,13 @@ class HttpServer:
     event : callable
         From the id of an update of an event (a UUID in lower case) to the newest update; None where there is none.
         Called in a thread of its own.
+    credentials : Credentials, optional
+        What a client must show for anything but `/healthz`; by default nobody is asked.
+    public_host : str, optional
+        The name under which others see this server, beside its addresses and `localhost`.
+    limits : Limits, optional
+    refused : callable, optional
+        Called with the reason (of `http_refusals.REASONS`) of each request or connection that is refused.
 
     Raises
     ------
@@ -70,6 +80,10 @@ class HttpServer:
         ready: Callable[[], tuple[bool, list[str]]],
         status: Callable[[], Json],
         event: Callable[[str], Json | None],
+        credentials: Credentials | None = None,
+        public_host: str | None = None,
+        limits: Limits = _DEFAULT_LIMITS,
+        refused: Callable[[str], None] = lambda _reason: None,
     ) -> None:
         self._listen = listen
         self._host, self._port = _address(listen)
@@ -77,6 +91,11 @@ class HttpServer:
         self._ready = ready
         self._status = status
         self._event = event
+        self._refusals = Refusals(refused)
+        self._connections = Connections(limits, self._refusals)
+        self._access = None if credentials is None else Access(credentials)
+        self._names: frozenset[str] = frozenset() if public_host is None else frozenset({public_host})
+        self._is_loopback = True
         self._routes: list[web.AbstractRouteDef] = [
             web.get("/metrics", self._get_metrics),
             web.get("/healthz", self._get_health),
@@ -111,7 +130,7 @@ class HttpServer:
         """
         if self._server is not None:
             raise RuntimeError("the HTTP server is started already")
-        app = web.Application(middlewares=[_answer_errors])
+        app = web.Application(middlewares=[_answer_errors, self._guard])
         app.on_response_prepare.append(_add_headers)
         app.add_routes(self._routes)
         if all(resource.canonical != "/" for resource in app.router.resources()):
@@ -130,16 +149,31 @@ class HttpServer:
         address = server.sockets[0].getsockname()
         host = f"[{address[0]}]" if ":" in address[0] else address[0]
         self._url = f"http://{host}:{address[1]}"
-        if not ip_address(address[0].partition("%")[0]).is_loopback:
-            logger.warning(
-                "HTTP listens on %s, beyond this machine, and asks nobody for a password", self._url
-            )
+        self._is_loopback = ip_address(address[0].partition("%")[0]).is_loopback
+        if not self._is_loopback:
+            self._warn_of_the_network()
 
     async def _bind(self, runner: web.AppRunner) -> asyncio.Server:
         manager = runner.server
         assert manager is not None
         loop = asyncio.get_running_loop()
-        return await loop.create_server(lambda: _Connection(manager, loop), self._host, self._port)
+        return await loop.create_server(
+            lambda: Connection(manager, loop, self._connections, _answer_unreadable), self._host, self._port
+        )
+
+    def _warn_of_the_network(self) -> None:
+        if self._access is None:
+            logger.warning(
+                "HTTP listens on %s, beyond this machine, and asks nobody for a password: everyone who reaches it reads"
+                " all of it; set http.token_file or http.password_file, or listen on 127.0.0.1 behind a proxy",
+                self._url,
+            )
+        else:
+            logger.warning(
+                "HTTP listens on %s, beyond this machine, without encryption: who sees the traffic sees the password;"
+                " put a proxy with TLS before it where the network is not yours",
+                self._url,
+            )
 
     async def stop(self) -> None:
         """Stop listening, let running answers finish for a moment, and close; harmless when it is not started."""
@@ -152,6 +186,32 @@ class HttpServer:
                     await runner.cleanup()
             except TimeoutError:
                 logger.warning("HTTP: an answer did not finish within %g s and was cut off", _STOP_S)
+
+    # -- who may ask --------------------------------------------------------------------------------------------
+
+    @web.middleware
+    async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Answer those only who may ask, whatever they ask for: who may not learns no path either."""
+        connection = request.protocol
+        assert isinstance(connection, Connection)
+        hosts = request.headers.getall("Host", [])
+        if len(hosts) > 1 or (self._is_loopback and not all(is_own_name(one, self._names) for one in hosts)):
+            self._refusals.note("host", connection.peer)
+            return _error(421, "this server is not asked under this name; see http.public_url")
+        if self._access is None or request.path == _OPEN:
+            return await handler(request)
+        verdict = self._access.judge(request.headers.get("Authorization"), connection.group)
+        if verdict == "allowed":
+            return await handler(request)
+        self._refusals.note(verdict, connection.peer)
+        if verdict == "guessing":
+            response = _error(429, "too many wrong passwords or tokens; wait")
+            response.headers["Retry-After"] = "10"
+            return response
+        response = _error(401, "a user and password, or a token, is needed, and the right one")
+        for challenge in self._access.challenges:
+            response.headers.add("WWW-Authenticate", challenge)
+        return response
 
     # -- answers ------------------------------------------------------------------------------------------------
 
@@ -183,46 +243,22 @@ class HttpServer:
         return web.Response(text="geospace-monitor\n\n" + "".join(f"{path}\n" for path in sorted(paths)))
 
 
-class _Connection(web.RequestHandler):
-    """A connection with this server's limits; what is not HTTP at all gets the same kind of answer as the rest."""
-
-    __slots__ = ()
-
-    def __init__(self, manager: web.Server, loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__(
-            manager,
-            loop=loop,
-            access_log=None,  # type: ignore[arg-type]  # None is how aiohttp switches it off
-            max_line_size=_LINE_BYTES,
-            max_field_size=_FIELD_BYTES,
-            max_headers=_FIELDS,
-            keepalive_timeout=75.0,
-            lingering_time=1.0,
-        )
-
-    def handle_error(
-        self,
-        request: web.BaseRequest,
-        status: int = 500,
-        exc: BaseException | None = None,
-        message: str | None = None,
-    ) -> web.StreamResponse:
-        # aiohttp's own would log a traceback for any rubbish on the port and name its version to the sender.
-        if status >= 500:
-            logger.error("HTTP: a request of %s failed", request.remote, exc_info=exc)
-        else:
-            logger.info("HTTP: a request of %s cannot be read (%s)", request.remote, type(exc).__name__)
-        if request.writer.output_size > 0:
-            raise ConnectionError("an answer is on its way already")
-        response = _error(status, "the request cannot be read" if status < 500 else "internal error")
-        response.headers.update({"Server": _SERVER, **_HEADERS})
-        response.force_close()
-        return response
+def _answer_unreadable(
+    request: web.BaseRequest, status: int, error: BaseException | None
+) -> web.StreamResponse:
+    if status >= 500:
+        logger.error("HTTP: a request of %s failed", request.remote, exc_info=error)
+    response = _error(status, "the request cannot be read" if status < 500 else "internal error")
+    response.headers.update({"Server": _SERVER, **_HEADERS})
+    response.force_close()
+    return response
 
 
 @web.middleware
 async def _answer_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Refuse bodies, and turn every error into JSON; the client never sees a traceback, the log does."""
+    if isinstance(request.protocol, Connection):
+        request.protocol.answers()
     if request.can_read_body:
         response = _error(413, "requests have no body here")
         response.force_close()
@@ -237,7 +273,9 @@ async def _answer_errors(request: web.Request, handler: Handler) -> web.StreamRe
             response.headers["Allow"] = error.headers["Allow"]
         return response
     except Exception:
-        logger.exception("HTTP: %s failed", request.path)
+        # The route, not the path: what a client sends writes no lines of our log.
+        resource = request.match_info.route.resource
+        logger.exception("HTTP: %s failed", "a path" if resource is None else resource.canonical)
         return _error(500, "internal error; the log of the monitor says more")
 
 

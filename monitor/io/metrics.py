@@ -20,6 +20,7 @@ from prometheus_client.openmetrics.exposition import generate_latest as generate
 from prometheus_client.process_collector import ProcessCollector
 
 from monitor import __version__
+from monitor.io.http_refusals import REASONS as HTTP_REASONS
 from monitor.io.link_metrics import LinkMetrics
 from monitor.io.mqtt_watch import LinkReading
 from monitor.io.product_gauges import STATION_STATES, ProductGauges
@@ -131,6 +132,14 @@ class Metrics:
         )
         self._link = LinkMetrics()
         self.registry.register(self._link)
+        self._http_refused = Counter(
+            "geospace_http_refused_total",
+            "Requests and connections that the HTTP server refused.",
+            ("reason",),
+            registry=self.registry,
+        )
+        for reason in HTTP_REASONS:
+            self._http_refused.labels(reason)
         self._products = ProductGauges()
         self.registry.register(self._products)
         self.registry.register(ProcessCollector(registry=None))
@@ -198,6 +207,10 @@ class Metrics:
         self._products.expect(kind, names)
         for subject in names:
             self._events.labels(kind, subject)
+
+    def http_refused(self, reason: str) -> None:
+        """Count a request or a connection that the HTTP server refused."""
+        self._http_refused.labels(reason).inc()
 
     def forget(self, kind: str, subject: str) -> None:
         """Take away everything of a subject that is no longer configured."""

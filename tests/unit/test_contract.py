@@ -578,7 +578,7 @@ class TestCommands:
             event=lambda _: None,
         )
         paths = {route.path for route in server._routes if hasattr(route, "path")}
-        table = section(INTERFACES, "HTTP").partition("`/api/status`:")[0]
+        table = section(INTERFACES, "HTTP").partition("Errors are JSON")[0]
         assert {name for row in rows(table) for name in code(row[0])} == paths | {"/"}
 
     def test_commands_of_the_readme_are_targets_of_the_makefile(self) -> None:

@@ -383,6 +383,7 @@ def full() -> Metrics:
 
 
 CONTRACT = {
+    "geospace_http_refused": ("counter", {"reason"}),
     "geospace_flr_label": ("gauge", {"pair", "label"}),
     "geospace_flr_frequency_hertz": ("gauge", {"pair"}),
     "geospace_flr_density_amu_per_cubic_centimeter": ("gauge", {"pair"}),
