@@ -42,6 +42,8 @@ logger = logging.getLogger(__name__)
 _TICK_S = 1.0
 _RETRY_S = 2.0
 _PRUNE_S = 30.0
+# Data that come at many times real time are pruned as often as they move by this part of their retention.
+_PRUNE_PARTS = 24
 _DRAIN_S = 5.0
 # Long numpy calls in the worker thread give the loop a turn this often.
 _SWITCH_S = 0.0005
@@ -236,15 +238,19 @@ class Daemon:
 
     async def _keep_house(self) -> None:
         """Keep the gauges and the status true, forget what is too old."""
-        pruned = time.monotonic()
+        pruned, pruned_ns = time.monotonic(), self._newest_ns()
+        step_ns = round(self._config.store.retention_h * 3600 * SECOND_NS / _PRUNE_PARTS)
         while True:
             await asyncio.sleep(_TICK_S)
             await self._in_thread(self._observe)
             self._note("publishing", self._publisher.refused)
             self._note("silence", self._link.silent)
-            if time.monotonic() - pruned > _PRUNE_S:
-                pruned = time.monotonic()
+            if time.monotonic() - pruned > _PRUNE_S or self._newest_ns() - pruned_ns > step_ns:
+                pruned, pruned_ns = time.monotonic(), self._newest_ns()
                 await self._prune()
+
+    def _newest_ns(self) -> int:
+        return max(self._reading.source_clocks.values(), default=0)
 
     async def _prune(self) -> None:
         try:
