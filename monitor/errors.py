@@ -8,6 +8,7 @@
     ├── ArchiveError         a file that is missing, unreadable or not what it says
     ├── ModelError           a learned model that is incomplete, changed, or made for something else
     ├── StoreError           the durable store cannot take or give what was asked
+    │   └── StoreDamagedError    its file is damaged: only a restart, which sets it aside, helps
     └── BrokerError          the broker cannot be reached, refuses, or went away
         └── BrokerUnavailable    for now: the caller may wait and try again
 
@@ -89,6 +90,10 @@ class ModelError(MonitorError):
 
 class StoreError(MonitorError):
     """The durable store cannot take or give what was asked."""
+
+
+class StoreDamagedError(StoreError):
+    """The store's file is no sound database any more; the next start sets it aside and salvages what it can."""
 
 
 class BrokerError(MonitorError):

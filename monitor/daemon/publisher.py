@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-from monitor.errors import BrokerError, BrokerUnavailable, StoreError
+from monitor.errors import BrokerError, BrokerUnavailable, StoreDamagedError, StoreError
 from monitor.io.mqtt import MqttLink
 from monitor.io.store import OutboxRow, Store
 
@@ -114,6 +114,8 @@ class Publisher:
         try:
             more = await self._publish_some()
             await self._mark()
+        except StoreDamagedError:
+            raise
         except StoreError as error:
             self._on_fault(f"the outbox cannot be kept: {error}")
             return False

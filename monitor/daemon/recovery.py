@@ -16,6 +16,7 @@ from monitor.config import Config
 from monitor.daemon.checkpoint import CURSOR, Checkpoints, set_aside
 from monitor.decoders.base import parse_time_ns
 from monitor.io.store import Store
+from monitor.io.store_salvage import LOST_CURSOR
 from monitor.pipeline import Pipeline
 from monitor.stages.indices import KP
 from monitor.stages.ledger import ANYTHING, issued
@@ -130,6 +131,11 @@ class Recovery:
         stored = self._store.states()
         if CURSOR not in stored:
             return True, 0
+        if stored[CURSOR] == LOST_CURSOR:
+            logger.warning(
+                "the states of the last run are lost; they are built again from the stored samples"
+            )
+            return False, 0
         try:
             states, row = checkpoints.read(stored)
             pipeline.restore(states)

@@ -26,7 +26,7 @@ from monitor.daemon.publisher import Publisher
 from monitor.daemon.secrets import http_credentials
 from monitor.daemon.status import Degradation, status_message, status_page
 from monitor.daemon.worker import Reading, Worker
-from monitor.errors import StoreError
+from monitor.errors import StoreDamagedError, StoreError
 from monitor.io.broker import LocalBroker
 from monitor.io.http import HttpServer
 from monitor.io.http_access import Credentials
@@ -111,6 +111,7 @@ class Daemon:
             # Whatever ends the run: the thread is through with the store before it is closed.
             stack.callback(self._thread.shutdown)
             stack.callback(self._stop.set)
+            self._measure_store()
             # The links in events need the real port; and whoever asks meanwhile hears that we are alive.
             http = await self._open_http(stack)
             self._worker = Worker(
@@ -204,6 +205,8 @@ class Daemon:
         messages = [delivery.message for delivery in deliveries]
         try:
             blocks = await self._in_thread(self._worker.take, messages)
+        except StoreDamagedError:
+            raise
         except StoreError as error:
             self._note("samples", f"samples cannot be stored: {error}")
             again = await self._persist("samples", self._store_again)
@@ -224,10 +227,15 @@ class Daemon:
             self._publisher.wake()
 
     async def _persist(self, concern: str, call: Callable[[], T]) -> T | None:
-        """Call in the worker thread until the store takes it; None when the run ends before."""
+        """Call in the worker thread until the store takes it; None when the run ends before.
+
+        A damaged store ends the run: trying again cannot help, the next start can.
+        """
         while True:
             try:
                 result = await self._in_thread(call)
+            except StoreDamagedError:
+                raise
             except StoreError as error:
                 self._note(concern, f"{concern} cannot be stored: {error}")
             else:
@@ -258,6 +266,8 @@ class Daemon:
                 pass
             if self._link.connected:
                 await self._in_thread(self._filters.settled)
+        except StoreDamagedError:
+            raise
         except StoreError as error:
             self._note("retention", f"the store cannot be pruned: {error}")
         else:
@@ -272,7 +282,11 @@ class Daemon:
         self._metrics.expire(self._worker.pipeline.product_clocks.get)
         self._metrics.queue_depth("intake", self._link.waiting)
         self._metrics.queue_depth("outbox", self._publisher.waiting)
+        self._measure_store()
         self._reading = reading
+
+    def _measure_store(self) -> None:
+        self._metrics.store_size(self._store.size_bytes(), self._store.free_bytes())
 
     async def _open_http(self, stack: AsyncExitStack) -> HttpServer:
         http = HttpServer(
@@ -329,6 +343,7 @@ class Daemon:
             held_back=self._up and self._link.held_back,
             queues=self._queues() if self._up else {},
             store_bytes=self._store.size_bytes(),
+            store_free_bytes=self._store.free_bytes(),
             models=self._models,
         )
 

@@ -60,6 +60,7 @@ def status_page(
     queues: Mapping[str, int],
     store_bytes: int,
     held_back: bool = False,
+    store_free_bytes: int | None = None,
     models: Sequence[ModelInfo] = (),
 ) -> Json:
     """The object of `/api/status`; `reasons` are those why the daemon is not ready."""
@@ -70,6 +71,7 @@ def status_page(
         "held_back": held_back,
         "queues": dict(queues),
         "store_bytes": store_bytes,
+        "store_free_bytes": store_free_bytes,
         "rejected": dict(reading.rejected),
         "too_late_samples": reading.too_late_samples,
         "sources": {

@@ -114,6 +114,14 @@ class Metrics:
         self._queue = Gauge(
             "geospace_queue_depth", "Entries that wait in a queue.", ("queue",), registry=self.registry
         )
+        self._store_bytes = Gauge(
+            "geospace_store_bytes", "Size of the durable store with its log.", registry=self.registry
+        )
+        self._store_free = Gauge(
+            "geospace_store_free_bytes",
+            "Room that is left on the file system of the durable store.",
+            registry=self.registry,
+        )
         info = Info(
             "geospace_build", "Version of the program and of its interpreter.", registry=self.registry
         )
@@ -189,6 +197,11 @@ class Metrics:
     def queue_depth(self, queue: str, depth: int) -> None:
         """Set how many entries wait in a queue."""
         self._queue.labels(queue).set(depth)
+
+    def store_size(self, size: int, free: int) -> None:
+        """Set the size of the store and the room left on its file system (bytes)."""
+        self._store_bytes.set(size)
+        self._store_free.set(free)
 
     def product(self, product: Product) -> None:
         """Show a product (`flr`, `health`, `plasmapause`, `region` or `event`; others have no metrics).

@@ -12,6 +12,7 @@ holds a second one off.
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,7 +21,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from monitor.io.store_file import OpenFile, beside, translated
+from monitor.io.store_file import beside, translated
+from monitor.io.store_opening import OpenFile
 from monitor.io.store_queries import KINDS, NEWEST_TIMES
 from monitor.io.store_reading import StoreReader
 from monitor.io.store_rows import SAMPLE_COLUMNS, OutboxRow, coalesce, require_same, sample_row
@@ -52,7 +54,8 @@ class Store(StoreReader):
     def open(cls, path: Path, *, retention_ns: int, product_retention_ns: int | None) -> Store:
         """Open the store, or begin it where there is none.
 
-        A damaged file is kept beside as `<name>.corrupt-<UTC stamp>`, said in the log, and a fresh one is begun.
+        A damaged file is kept beside as `<name>.corrupt-<UTC stamp>`, and the store goes on with what could be read
+        of it; the log says what that was.
 
         Parameters
         ----------
@@ -239,3 +242,7 @@ class Store(StoreReader):
             if name.exists():
                 size += name.stat().st_size
         return size
+
+    def free_bytes(self) -> int:
+        """Return how much room the file system of the store has left for it."""
+        return shutil.disk_usage(self.path.parent).free

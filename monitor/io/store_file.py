@@ -1,24 +1,14 @@
-"""The file of the store: its schema and lock, how it is opened, and what happens to a damaged one.
-
-One process per file: a lock file beside it holds a second one off. Two connections: one writes, one only reads.
-"""
+"""The file of the store: its schema, how a connection to it is made, and what SQLite's complaints mean."""
 
 from __future__ import annotations
 
-import fcntl
-import logging
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
 
-from monitor.errors import StoreError
+from monitor.errors import StoreDamagedError, StoreError
 from monitor.io.store_queries import EVENT_INDEX
-
-logger = logging.getLogger(__name__)
 
 _APPLICATION_ID = 0x67656F73  # "geos": whose file it is, in the header of the file
 _SCHEMA_VERSION = 1
@@ -42,72 +32,12 @@ _SCHEMA = (
     "CREATE TABLE state (stage TEXT PRIMARY KEY, json TEXT NOT NULL) WITHOUT ROWID",
 )
 _JOURNAL_BYTES = 16 << 20
+DAMAGE_MARK = ".damaged"
+"""A file of this name beside the store says that it was found damaged while in use, and how."""
 
 
-class _DamagedError(StoreError):
-    """The file is not a sound database."""
-
-
-@dataclass(frozen=True, slots=True)
-class OpenFile:
-    """The two connections to a store, and the descriptor that holds its lock."""
-
-    writer: sqlite3.Connection
-    reader: sqlite3.Connection
-    lock: IO[bytes]
-
-    @classmethod
-    def open(cls, path: Path) -> OpenFile:
-        lock = _lock(path)
-        writer: sqlite3.Connection | None = None
-        try:
-            try:
-                writer = _connect(path)
-            except _DamagedError as fault:
-                _set_aside(path, fault)
-                writer = _connect(path)
-            with translated(path):
-                reader = sqlite3.connect(
-                    f"{path.absolute().as_uri()}?mode=ro",
-                    uri=True,
-                    isolation_level=None,
-                    check_same_thread=False,
-                )
-        except BaseException:
-            if writer is not None:
-                writer.close()
-            lock.close()
-            raise
-        return cls(writer, reader, lock)
-
-    def close(self) -> None:
-        # The last connection to close checkpoints, which the read-only one cannot do.
-        self.reader.close()
-        self.writer.close()
-        self.lock.close()
-
-
-def _lock(path: Path) -> IO[bytes]:
-    """Create the directory and take the lock file, which the system frees when the process ends in whatever way."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = beside(path, ".lock").open("ab")
-    except OSError as error:
-        raise StoreError(
-            f"{path}: cannot be written ({error.strerror}); give its directory to the user that runs the monitor,"
-            " or set store.path to another place"
-        ) from error
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        lock.close()
-        raise StoreError(
-            f"{path}: is in use by another process; stop that one, or give each instance its own store.path"
-        ) from error
-    return lock
-
-
-def _connect(path: Path) -> sqlite3.Connection:
+def connect(path: Path) -> sqlite3.Connection:
+    """Open a sound store for writing, or lay one out; StoreDamagedError where it is not sound."""
     with translated(path):
         connection = sqlite3.connect(path, timeout=5.0, isolation_level=None, check_same_thread=False)
         try:
@@ -116,6 +46,14 @@ def _connect(path: Path) -> sqlite3.Connection:
             connection.close()
             raise
     return connection
+
+
+def read_only(path: Path) -> sqlite3.Connection:
+    """A connection that only reads, beside whoever writes. Raises StoreError."""
+    with translated(path):
+        return sqlite3.connect(
+            f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, check_same_thread=False
+        )
 
 
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:
@@ -151,33 +89,13 @@ def _check(connection: sqlite3.Connection, path: Path, statements: set[str], ver
         )
     verdict: str = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
     if verdict != "ok":
-        raise _DamagedError(f"{path}: {verdict}")
+        raise StoreDamagedError(f"{path}: {verdict}")
     if not statements.issuperset(_SCHEMA):
-        raise _DamagedError(f"{path}: its tables are not those of schema version {_SCHEMA_VERSION}")
-
-
-def _set_aside(path: Path, fault: StoreError) -> None:
-    """Keep a damaged file and its log beside, for whoever wants to rescue something, and say so."""
-    kept = beside(path, f".corrupt-{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}")
-    try:
-        for suffix in ("-wal", "-shm", ""):
-            name = beside(path, suffix)
-            if name.exists():
-                name.rename(beside(kept, suffix))
-    except OSError as error:
-        raise StoreError(
-            f"{path}: is damaged and cannot be set aside ({error.strerror}); move it away"
-        ) from error
-    logger.error(
-        "store %s is damaged (%s): kept as %s, and a fresh one is begun;"
-        " samples and unpublished products in it are not read again",
-        path,
-        fault,
-        kept,
-    )
+        raise StoreDamagedError(f"{path}: its tables are not those of schema version {_SCHEMA_VERSION}")
 
 
 def beside(path: Path, suffix: str) -> Path:
+    """The file that belongs to a store under a longer name."""
     return path.with_name(path.name + suffix)
 
 
@@ -188,8 +106,8 @@ _ADVICE = {
     " or set store.path to another place",
     sqlite3.SQLITE_BUSY: "is held by another program; close what has it open",
     sqlite3.SQLITE_IOERR: "cannot be read or written; check the disk",
-    sqlite3.SQLITE_CORRUPT: "is damaged; restart, and it is set aside and a fresh one begun",
-    sqlite3.SQLITE_NOTADB: "is no database; restart, and it is set aside and a fresh one begun",
+    sqlite3.SQLITE_CORRUPT: "is damaged; a restart sets it aside and goes on with what can be read of it",
+    sqlite3.SQLITE_NOTADB: "is no database; a restart sets it aside and goes on with what can be read of it",
 }
 
 
@@ -201,7 +119,11 @@ def translated(path: Path) -> Iterator[None]:
     except sqlite3.Error as error:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         advice = _ADVICE.get(code, "the store failed")
-        kind = _DamagedError if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) else StoreError
-        raise kind(f"{path}: {advice} ({error})") from error
+        if code not in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+            raise StoreError(f"{path}: {advice} ({error})") from error
+        # The check at the next start may find nothing wrong with what failed here: an index, say.
+        with suppress(OSError):
+            beside(path, DAMAGE_MARK).write_text(f"{error}\n", encoding="utf-8")
+        raise StoreDamagedError(f"{path}: {advice} ({error})") from error
     except (OverflowError, UnicodeError) as error:
         raise StoreError(f"{path}: cannot hold a value ({error})") from error

@@ -345,6 +345,9 @@ class TestCounters:
         assert value(metrics, "geospace_mqtt_connected") == 0.0
         metrics.queue_depth("store", 7)
         assert value(metrics, "geospace_queue_depth", queue="store") == 7.0
+        metrics.store_size(4096, 1 << 40)
+        assert value(metrics, "geospace_store_bytes") == 4096.0
+        assert value(metrics, "geospace_store_free_bytes") == float(1 << 40)
         [info] = [labels for name, labels in series(metrics) if name == "geospace_build_info"]
         assert {"version", "python", "commit"} == {name for name, _ in info}
 
@@ -408,6 +411,8 @@ CONTRACT = {
     "geospace_mqtt_last_message_timestamp_seconds": ("gauge", set()),
     "geospace_intake_held_seconds": ("counter", set()),
     "geospace_queue_depth": ("gauge", {"queue"}),
+    "geospace_store_bytes": ("gauge", set()),
+    "geospace_store_free_bytes": ("gauge", set()),
     "geospace_build": ("info", {"version", "python"}),
     "geospace_model": ("info", {"kind", "model", "sha256"}),
     "geospace_station_state": ("gauge", {"station", "state"}),
