@@ -232,7 +232,20 @@ def _counted(labels: Mapping[str, int]) -> str:
 
 
 def _check_config(options: argparse.Namespace) -> int:
+    from monitor.config.reading import read_document
+    from monitor.pipeline.loading import unusable_models
+
     config = configuration(options)
+    unusable = unusable_models(config)
+    if unusable:
+        file = config_path(options)
+        document = read_document(file.read_text(encoding="utf-8"), str(file))
+        for kind, why in unusable.items():
+            document.fault_at(
+                document.place(("models", kind)),
+                f"models.{kind}: {why}; the daemon would start without it, degraded",
+            )
+        raise ConfigurationError(document.faults)
     print(f"{config_path(options)}: good ({len(config.pair_list)} pairs, {len(config.craft)} spacecraft)")
     return EXIT_DONE
 

@@ -14,17 +14,19 @@ import gc
 import logging
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TypeVar
 
 from monitor.config import Config
+from monitor.daemon.degradation import Degradation
 from monitor.daemon.link import Filters, open_link
 from monitor.daemon.publisher import Publisher
 from monitor.daemon.secrets import http_credentials
-from monitor.daemon.status import Degradation, status_message, status_page
+from monitor.daemon.status import status_message, status_page
+from monitor.daemon.waiting import end, patiently, within
 from monitor.daemon.worker import Reading, Worker
 from monitor.errors import StoreDamagedError, StoreError
 from monitor.io.broker import LocalBroker
@@ -35,11 +37,15 @@ from monitor.io.metrics import Metrics
 from monitor.io.mqtt import Delivery, MqttLink
 from monitor.io.store import Store
 from monitor.models.base import ModelInfo
-from monitor.types import SECOND_NS, Json, Product, SampleBlock, Tick
+from monitor.types import SECOND_NS, Json, Product, SampleBlock, Tick, iso_time
 
 logger = logging.getLogger(__name__)
 
 _TICK_S = 1.0
+# Time in which the process did not run (stopped, or the machine asleep) is no time without input: nobody listened.
+_LONGEST_TICK_S = 10.0
+# The worker thread that answers no sooner hangs, or has more to do than it can.
+_BUSY_S = 60.0
 _RETRY_S = 2.0
 _PRUNE_S = 30.0
 # Data that come at many times real time are pruned as often as they move by this part of their retention.
@@ -74,11 +80,13 @@ class Daemon:
         self._on_product = on_product
         self._on_ready = on_ready
         self._stop = asyncio.Event()
-        self._degradation = Degradation()
         self._started_ns = time.time_ns()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="worker")
         self._metrics = Metrics([entry.decoder for entry in config.inputs])
         self._credentials: Credentials | None = None
+        self._degradation = Degradation(self._metrics)
+        self._metrics.degraded("start", degraded=True)
+        self._metrics.degraded("broker", degraded=True)
         # While it is not up, HTTP answers already, and nothing but the store and the metrics is there.
         self._up = False
         self._reading = Reading()
@@ -119,6 +127,10 @@ class Daemon:
             )
             self._models = self._worker.pipeline.models
             self._metrics.models(self._models)
+            missing = self._worker.pipeline.missing_models
+            self._metrics.models_missing({kind: kind in missing for kind in ("flr", "region")})
+            for kind, reason in missing.items():
+                self._note(f"model_{kind}", reason)
             if not await self._in_thread(self._worker.restore, self._stop.is_set):
                 return
             broker = await self._own_broker(stack)
@@ -142,6 +154,7 @@ class Daemon:
             )
             await self._in_thread(self._observe)
             self._up = True
+            self._metrics.degraded("start", degraded=False)
             # What lives from here on is not searched again by the garbage collector, which takes 60 ms.
             gc.collect()
             gc.freeze()
@@ -164,16 +177,16 @@ class Daemon:
             await asyncio.wait([*tasks, stopped], return_when=asyncio.FIRST_COMPLETED)
         finally:
             self._stop.set()
-            await _end(house)
+            await end(house)
             # The intake ends by itself, after the batch in hand; the publisher after what that gave.
             await asyncio.gather(intake, return_exceptions=True)
             await self._save()
             self._publisher.stop()
             await asyncio.wait([publisher], timeout=_DRAIN_S)
-            await _end(publisher)
+            await end(publisher)
             await self._say_goodbye()
-            await _end(link)
-            await _end(stopped)
+            await end(link)
+            await end(stopped)
         for task in tasks:
             error = None if task.cancelled() else task.exception()
             if error is not None:
@@ -194,7 +207,7 @@ class Daemon:
                 await asyncio.sleep(intake.batch_s)
                 if self._link.waiting:
                     deliveries += await self._link.receive(intake.queue_messages, 0.0)
-            idle_s += time.monotonic() - begin
+            idle_s += min(time.monotonic() - begin, _LONGEST_TICK_S)
             if idle_s >= _TICK_S:
                 await self._compute(Tick(round(idle_s * SECOND_NS)))
                 idle_s = 0.0
@@ -241,7 +254,7 @@ class Daemon:
             else:
                 self._note(concern, None)
                 return result
-            if await _within(self._stop.wait(), _RETRY_S):
+            if await within(self._stop.wait(), _RETRY_S):
                 return None
 
     async def _keep_house(self) -> None:
@@ -250,7 +263,9 @@ class Daemon:
         step_ns = round(self._config.store.retention_h * 3600 * SECOND_NS / _PRUNE_PARTS)
         while True:
             await asyncio.sleep(_TICK_S)
-            await self._in_thread(self._observe)
+            await patiently(self._in_thread(self._observe), _BUSY_S, self._note_busy)
+            self._note("worker", None)
+            self._degradation.note_all("part_", self._reading.failing)
             self._note("publishing", self._publisher.refused)
             self._note("silence", self._link.silent)
             if time.monotonic() - pruned > _PRUNE_S or self._newest_ns() - pruned_ns > step_ns:
@@ -276,9 +291,8 @@ class Daemon:
     def _observe(self) -> None:
         """Take a reading, in the worker thread: nothing moves there meanwhile."""
         reading = self._worker.read()
-        now = time.time_ns()
         for source, clock in reading.source_clocks.items():
-            self._metrics.source_lag(source, (now - clock) / SECOND_NS)
+            self._metrics.source_clock(source, clock)
         self._metrics.expire(self._worker.pipeline.product_clocks.get)
         self._metrics.queue_depth("intake", self._link.waiting)
         self._metrics.queue_depth("outbox", self._publisher.waiting)
@@ -313,6 +327,7 @@ class Daemon:
         return await stack.enter_async_context(LocalBroker(directory, self._config.mqtt.port or None))
 
     def _on_connection(self, connected: bool, _where: str) -> None:
+        self._metrics.degraded("broker", degraded=not connected)
         if connected:
             self._publisher.greet()
 
@@ -323,7 +338,7 @@ class Daemon:
             logger.error("the last state is not stored (%s); the next run computes it again", error)
 
     async def _say_goodbye(self) -> None:
-        if not await _within(self._publisher.say_goodbye(), _DRAIN_S):
+        if not await within(self._publisher.say_goodbye(), _DRAIN_S):
             logger.info("the broker does not answer: it will say itself that we are gone")
 
     def _ready(self) -> tuple[bool, list[str]]:
@@ -345,6 +360,8 @@ class Daemon:
             store_bytes=self._store.size_bytes(),
             store_free_bytes=self._store.free_bytes(),
             models=self._models,
+            missing=self._worker.pipeline.missing_models if self._up else {},
+            stale=self._metrics.is_stale,
         )
 
     def _queues(self) -> dict[str, int]:
@@ -364,12 +381,11 @@ class Daemon:
         )
 
     def _note(self, concern: str, reason: str | None) -> None:
-        if not self._degradation.note(concern, reason):
-            return
-        if reason is None:
-            logger.info("%s: recovered", concern)
-        else:
-            logger.error("degraded: %s", reason)
+        self._degradation.note(concern, reason)
+
+    def _note_busy(self, busy_s: float) -> None:
+        since = iso_time((time.time_ns() // SECOND_NS - round(busy_s)) * SECOND_NS)
+        self._note("worker", f"the worker thread has not answered since {since}: nothing new is said")
 
     async def _in_thread(self, call: Callable[..., T], *arguments: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, call, *arguments)
@@ -380,19 +396,3 @@ def _public(config: Config, url: str) -> Config:
     if config.http.public_url is not None:
         return config
     return config.model_copy(update={"http": config.http.model_copy(update={"public_url": url})})
-
-
-async def _within(work: Awaitable[object], timeout_s: float) -> bool:
-    """Whether `work` ends in time; it is cancelled where it does not."""
-    try:
-        async with asyncio.timeout(timeout_s):
-            await work
-    except TimeoutError:
-        return False
-    return True
-
-
-async def _end(task: asyncio.Task[T]) -> None:
-    """Cancel a task, where it still runs, and wait for its end; what it raised stays in the task."""
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)

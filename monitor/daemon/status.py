@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from monitor import __version__
 from monitor.config import Config
@@ -12,27 +12,6 @@ from monitor.models.base import ModelInfo
 from monitor.types import SECOND_NS, Json, iso_time
 
 _WITHOUT_MODELS = {"flr": "physical/1"}
-
-
-class Degradation:
-    """Why the daemon is not all that it should be: at most one reason for each of its concerns."""
-
-    def __init__(self) -> None:
-        self._reasons: dict[str, str] = {}
-
-    @property
-    def reasons(self) -> list[str]:
-        """A line for each concern that is in trouble."""
-        return list(self._reasons.values())
-
-    def note(self, concern: str, reason: str | None) -> bool:
-        """Set the reason of a concern, None for none; return whether this is a change."""
-        before = self._reasons.get(concern)
-        if reason is None:
-            self._reasons.pop(concern, None)
-        else:
-            self._reasons[concern] = reason
-        return before != reason
 
 
 def _head(started_ns: int, state: str, models: Sequence[ModelInfo]) -> dict[str, Json]:
@@ -62,11 +41,23 @@ def status_page(
     held_back: bool = False,
     store_free_bytes: int | None = None,
     models: Sequence[ModelInfo] = (),
+    missing: Mapping[str, str] | None = None,
+    stale: Callable[[str, str], bool] = lambda _kind, _subject: False,
 ) -> Json:
-    """The object of `/api/status`; `reasons` are those why the daemon is not ready."""
+    """The object of `/api/status`.
+
+    `reasons` are those why the daemon is not ready, `missing` the learned models that cannot be used, and `stale` says
+    of a kind and a subject whether its newest object is over.
+    """
+
+    def shown(kind: str, subject: str, document: Json) -> Json:
+        return None if document is None else {**document, "stale": stale(kind, subject)}
+
     return {
         **_head(started_ns, "degraded" if reasons else "online", models),
         "reasons": list(reasons),
+        "as_of": iso_time(reading.read_ns // SECOND_NS * SECOND_NS) if reading.read_ns else None,
+        "missing_models": dict(missing or {}),
         "mqtt_connected": connected,
         "held_back": held_back,
         "queues": dict(queues),
@@ -78,9 +69,16 @@ def status_page(
             source: {"last_sample": iso_time(clock), "health": reading.health.get(source)}
             for source, clock in sorted(reading.source_clocks.items())
         },
-        "pairs": {pair.name: reading.latest.get(pair.name) for pair in config.pair_list},
-        "chains": {chain.name: reading.chains.get(chain.name) for chain in config.chain_list},
-        "regions": {craft: _without_map(reading.regions.get(craft)) for craft in config.craft},
+        "pairs": {
+            pair.name: shown("flr", pair.name, reading.latest.get(pair.name)) for pair in config.pair_list
+        },
+        "chains": {
+            chain.name: shown("plasmapause", chain.name, reading.chains.get(chain.name))
+            for chain in config.chain_list
+        },
+        "regions": {
+            craft: shown("region", craft, _without_map(reading.regions.get(craft))) for craft in config.craft
+        },
         "events": list(reading.events),
     }
 

@@ -19,13 +19,16 @@ from monitor.config import Config, topic_matches
 from monitor.config.schema import CraftWindows, Windows
 from monitor.daemon.checkpoint import Checkpoints
 from monitor.daemon.complaints import Complaints
+from monitor.daemon.failures import Failures
 from monitor.daemon.recovery import Reach, Recovery, pieces, stored_product, subjects_of
 from monitor.decoders import DECODERS, Decoder
+from monitor.decoders.base import checked
 from monitor.errors import DecodeError, StoreError
 from monitor.io.metrics import Metrics
 from monitor.io.store import Store
 from monitor.io.store_rows import content
 from monitor.pipeline import Pipeline
+from monitor.pipeline.guard import Failure
 from monitor.stages.craft_event import SIDES
 from monitor.stages.crossing import PLASMAPAUSE
 from monitor.types import SECOND_NS, Domain, Json, Message, Product, SampleBlock, Tick
@@ -50,6 +53,9 @@ class Reading:
     events: Sequence[Json] = ()
     rejected: Mapping[str, int] = field(default_factory=dict)
     too_late_samples: int = 0
+    # Why what is said may not be all, by concern; and when this was read (ns UTC).
+    failing: Mapping[str, str] = field(default_factory=dict)
+    read_ns: int = 0
 
 
 class Worker:
@@ -86,7 +92,8 @@ class Worker:
         ]
         self._root = f"{config.outputs.root}/"
         self._input_root = f"{config.outputs.root}/in/"
-        self.pipeline = Pipeline(config, self._timed)
+        self._failures = Failures(metrics)
+        self.pipeline = self._new_pipeline()
         self._rejected: Counter[str] = Counter()
         self._complaints = Complaints()
         # The newest objects of these kinds by subject, and the open events by `data_id`.
@@ -128,7 +135,7 @@ class Worker:
         self._metrics.expire(lambda _subject: now)
         whole, self._fed_row = recovery.states(self.pipeline, self._checkpoints)
         if not whole:
-            self.pipeline = Pipeline(self._config, self._timed)
+            self.pipeline = self._new_pipeline()
             self.pipeline.restore(recovery.ledger())
             self.pipeline.adopt_events(events)
         piece_ns = round(self._config.windows.lateness_s * SECOND_NS / 2) or SECOND_NS
@@ -213,7 +220,12 @@ class Worker:
             list(self._open.values()),
             dict(self._rejected),
             self.pipeline.too_late_samples,
+            self._failures.reasons(self.pipeline.failing),
+            self._wall_ns(),
         )
+
+    def _new_pipeline(self) -> Pipeline:
+        return Pipeline(self._config, self._timed, on_failure=self._failures.note)
 
     def _store_products(self, states: Mapping[str, str]) -> bool:
         """Store the products that wait, with states; return whether there were any."""
@@ -230,7 +242,13 @@ class Worker:
 
     def _keep(self, products: Sequence[Product]) -> None:
         published = self._wall_ns()
-        self._uncommitted.extend((product, product.encode(published)) for product in products)
+        for product in products:
+            try:
+                self._uncommitted.append((product, product.encode(published)))
+            except Exception as error:  # noqa: BLE001  (one object that cannot be written must not cost the others)
+                self._failures.outside(f"encode_{product.kind}", error)
+            else:
+                self._failures.worked(f"encode_{product.kind}")
 
     def _bounded(self, blocks: Sequence[SampleBlock]) -> Iterator[Sequence[SampleBlock]]:
         """Blocks as they came, or cut where one burst spans more time than the windows can reach back.
@@ -251,13 +269,13 @@ class Worker:
 
     def _fed(self, items: Sequence[SampleBlock] | Tick) -> list[Product]:
         try:
-            return self.pipeline.feed(items)
-        except Exception:
-            # One bad batch must not end the watch over all the others.
-            self._metrics.message_rejected("pipeline", "failed")
-            self._rejected["pipeline: failed"] += 1
-            logger.exception("the pipeline failed on a batch; the batch is left out, please report this")
+            products = self.pipeline.feed(items)
+        except Exception as error:  # noqa: BLE001  (one bad batch must not end the watch over all the others)
+            # Between the stages, where nothing guards.
+            self._failures.outside("pipeline", error)
             return []
+        self._failures.worked("pipeline")
+        return products
 
     def _tell(self, product: Product, payload: bytes) -> None:
         """Show a committed product in metrics and status, and to whoever listens."""
@@ -325,15 +343,14 @@ class Worker:
             if topic_matches(topic, message.topic):
                 self._metrics.message_received(name)
                 try:
-                    blocks = list(decoder.decode(message))
+                    blocks = checked(decoder.decode(message), message)
                     for block in blocks:
                         self.pipeline.admit(block)
                 except DecodeError as error:
                     self._reject(name, message.topic, error)
                     return []
-                except Exception as error:
-                    # Left unacknowledged it would come back at every start.
-                    logger.exception("decoder %s failed, please report this", name)
+                except Exception as error:  # noqa: BLE001  (unacknowledged it would come back at every start)
+                    self._failures.note(Failure(f"decoder_{name}", message.topic, error))
                     self._reject(name, message.topic, DecodeError("decoder_failed", repr(error)))
                     return []
                 return blocks

@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 
 from monitor.errors import DecodeError
-from monitor.types import SECOND_NS, FloatArray, Message, SampleBlock, iso_time
+from monitor.types import SECOND_NS, Domain, FloatArray, Message, SampleBlock, iso_time
 
 REASONS: Final = frozenset(
     {
@@ -180,6 +180,46 @@ def _show(time_ns: int) -> str:
         return iso_time(time_ns)
     except OverflowError:  # a year that the calendar does not have, by way of an offset
         return f"{time_ns} ns since 1970"
+
+
+def checked(found: object, message: Message) -> list[SampleBlock]:
+    """What a decoder gave, where it is what a decoder may give.
+
+    A decoder may come from elsewhere: one block of another kind would be refused by the store, and every sample after
+    it. Raises TypeError for what is no block of the right parts, DecodeError for times as `check_times` does.
+    """
+    if not isinstance(found, Sequence):
+        raise TypeError(f"expected a sequence of blocks, found {type(found).__name__}")
+    for block in found:
+        if not isinstance(block, SampleBlock):
+            raise TypeError(f"expected a SampleBlock, found {type(block).__name__}")
+        _check_parts(block)
+        if block.domain is not Domain.INDEX:
+            check_times(block.t0_ns, block.step_ns, block.count, message.received_ns)
+    return list(found)
+
+
+def _check_parts(block: SampleBlock) -> None:
+    values = block.values
+    right = {
+        "source": isinstance(block.source, str) and bool(block.source),
+        "components": isinstance(block.components, tuple)
+        and all(isinstance(name, str) for name in block.components),
+        "t0_ns": type(block.t0_ns) is int,
+        "step_ns": type(block.step_ns) is int and block.step_ns > 0,
+        "values": isinstance(values, np.ndarray)
+        and values.dtype == np.float64
+        and values.ndim == 2
+        and len(values) == len(block.components),
+        "domain": isinstance(block.domain, Domain),
+        "level": type(block.level) is int,
+        "sensor": block.sensor is None or isinstance(block.sensor, str),
+        "frame": block.frame is None or isinstance(block.frame, str),
+    }
+    wrong = [name for name, holds in right.items() if not holds]
+    if wrong:
+        shown = ", ".join(f"{name} {getattr(block, name)!r:.60}" for name in wrong)
+        raise TypeError(f"a block with {shown}")
 
 
 def stack(columns: Mapping[str, Sequence[float | None]]) -> FloatArray:

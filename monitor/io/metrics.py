@@ -7,8 +7,8 @@ worked out from the last product at each scrape: so it comes and goes as a whole
 
 from __future__ import annotations
 
-import math
 import platform
+import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 
@@ -25,7 +25,7 @@ from monitor.io.link_metrics import LinkMetrics
 from monitor.io.mqtt_watch import LinkReading
 from monitor.io.product_gauges import STATION_STATES, ProductGauges
 from monitor.models.base import ModelInfo
-from monitor.types import Product
+from monitor.types import SECOND_NS, Product
 
 __all__ = ["STATION_STATES", "Metrics"]
 
@@ -61,6 +61,8 @@ class Metrics:
         Reasons of rejection that are known beforehand; others appear when they first happen.
     build : mapping of str to str, optional
         Labels of `geospace_build_info` beside `version` and `python`.
+    wall_ns, monotonic_ns : callable
+        The time of day (ns UTC), and one that never steps (ns).
     """
 
     def __init__(
@@ -69,7 +71,10 @@ class Metrics:
         *,
         reasons: Collection[str] = (),
         build: Mapping[str, str] | None = None,
+        wall_ns: Callable[[], int] = time.time_ns,
+        monotonic_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
+        self._wall_ns = wall_ns
         # The library has no switch per registry: `_created` would double the number of series.
         disable_created_metrics()  # type: ignore[no-untyped-call]  # untyped in the library
         self.registry = CollectorRegistry()
@@ -148,7 +153,25 @@ class Metrics:
         )
         for reason in HTTP_REASONS:
             self._http_refused.labels(reason)
-        self._products = ProductGauges()
+        self._failures = Counter(
+            "geospace_part_failures_total",
+            "Times that a part of the pipeline raised, and a subject got nothing from it.",
+            ("part",),
+            registry=self.registry,
+        )
+        self._missing = Gauge(
+            "geospace_model_missing",
+            "Whether a learned model that the configuration names cannot be used (1) or can (0).",
+            ("kind",),
+            registry=self.registry,
+        )
+        self._degraded = Gauge(
+            "geospace_degraded",
+            "Whether something keeps the program from being all that it should be (1) or not any more (0).",
+            ("concern",),
+            registry=self.registry,
+        )
+        self._products = ProductGauges(monotonic_ns)
         self.registry.register(self._products)
         self.registry.register(ProcessCollector(registry=None))
         for decoder in decoders:
@@ -162,6 +185,19 @@ class Metrics:
         for model in models:
             self._model.labels(model.kind, f"{model.name}/{model.version}").info({"sha256": model.short})
 
+    def models_missing(self, kinds: Mapping[str, bool]) -> None:
+        """Show for each kind of learned model whether it is wanted and cannot be used."""
+        for kind, missing in kinds.items():
+            self._missing.labels(kind).set(float(missing))
+
+    def part_failed(self, part: str) -> None:
+        """Count a failure of a part of the pipeline."""
+        self._failures.labels(part).inc()
+
+    def degraded(self, concern: str, *, degraded: bool) -> None:
+        """Set whether a concern keeps the program from being all that it should be."""
+        self._degraded.labels(concern).set(float(degraded))
+
     def message_received(self, decoder: str, count: int = 1) -> None:
         """Count messages taken from the broker."""
         self._received.labels(decoder).inc(count)
@@ -174,10 +210,13 @@ class Metrics:
         """Count samples committed to the store."""
         self._stored.labels(source).inc(count)
 
-    def source_lag(self, source: str, lag_s: float | None) -> None:
-        """Set how far a source's clock is behind the present (s); None, or what is not finite, takes it away."""
-        if lag_s is not None and math.isfinite(lag_s):
-            self._lag.labels(source).set(lag_s)
+    def source_clock(self, source: str, clock_ns: int | None) -> None:
+        """Set how far a source has come (ns UTC); None takes it away.
+
+        The lag is worked out at each scrape: it grows also while nobody reads clocks.
+        """
+        if clock_ns is not None:
+            self._lag.labels(source).set_function(lambda: (self._wall_ns() - clock_ns) / SECOND_NS)
         else:
             with suppress(KeyError):  # older versions of the library raise where there is nothing to remove
                 self._lag.remove(source)
@@ -232,6 +271,9 @@ class Metrics:
     def expire(self, clock_ns: Callable[[str], int | None]) -> None:
         """Take away the values whose product clock has passed their `valid_until`; the timestamps stay.
 
+        What has been shown for as long as it is valid, and was not renewed, goes in any case: where no clock moves any
+        more, nothing is known. States of health go where this was not called for five minutes.
+
         Parameters
         ----------
         clock_ns : callable
@@ -239,6 +281,10 @@ class Metrics:
             known.
         """
         self._products.expire(clock_ns)
+
+    def is_stale(self, kind: str, subject: str) -> bool:
+        """Whether the newest product of a subject is no longer shown, or there is none."""
+        return self._products.is_stale(kind, subject)
 
     def render(self, accept: str) -> tuple[bytes, str]:
         """Return all metrics as text, and its content type: OpenMetrics where `accept` asks for it."""

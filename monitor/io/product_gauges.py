@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
@@ -24,15 +25,27 @@ class _Shown:
     revision: int
     valid_until_ns: int | None
     body: Mapping[str, Json] | None
+    # When it was put here, on a clock that never steps.
+    put_ns: int
 
 
 _Subjects = list[tuple[str, _Shown]]
 
+_UNWATCHED_NS = 300 * SECOND_NS
+
 
 class ProductGauges(Collector):
-    """Shows the newest product of each subject, and which events are open. May be called from any thread."""
+    """Shows the newest product of each subject, and which events are open. May be called from any thread.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    monotonic_ns : callable
+        A clock that never steps: a value that nobody renews or takes away goes by it.
+    """
+
+    def __init__(self, monotonic_ns: Callable[[], int] = time.monotonic_ns) -> None:
+        self._monotonic_ns = monotonic_ns
+        self._watched_ns = monotonic_ns()
         # Kind to subject to what is shown; replaced as a whole under the lock, because scrapes may run in a thread.
         self._lock = threading.Lock()
         self._shown: dict[str, dict[str, _Shown]] = {
@@ -56,7 +69,11 @@ class ProductGauges(Collector):
             if held is not None and (held.time_ns, held.revision) > (product.time_ns, product.revision):
                 return
             subjects[product.subject] = _Shown(
-                product.time_ns, product.revision, product.valid_until_ns, dict(product.body)
+                product.time_ns,
+                product.revision,
+                product.valid_until_ns,
+                dict(product.body),
+                self._monotonic_ns(),
             )
 
     def _put_event(self, properties: Mapping[str, Json]) -> None:
@@ -78,6 +95,7 @@ class ProductGauges(Collector):
 
     def expire(self, clock_ns: Callable[[str], int | None]) -> None:
         with self._lock:
+            self._watched_ns = self._monotonic_ns()
             for subjects in self._shown.values():
                 for subject, shown in subjects.items():
                     now_ns = clock_ns(subject) if shown.valid_until_ns is not None else None
@@ -88,10 +106,25 @@ class ProductGauges(Collector):
                     ):
                         subjects[subject] = replace(shown, body=None)
 
+    def is_stale(self, kind: str, subject: str) -> bool:
+        with self._lock:
+            shown = self._shown.get(kind, {}).get(subject)
+            return shown is None or self._seen(shown, self._monotonic_ns()).body is None
+
+    def _seen(self, shown: _Shown, now_ns: int) -> _Shown:
+        """A product as it is to be shown now: without its body where its time is over, or where nobody would know."""
+        if shown.valid_until_ns is None:
+            is_over = now_ns - self._watched_ns > _UNWATCHED_NS
+        else:
+            is_over = now_ns - shown.put_ns > shown.valid_until_ns - shown.time_ns
+        return replace(shown, body=None) if is_over else shown
+
     def collect(self) -> Iterator[Metric]:
         with self._lock:
+            now_ns = self._monotonic_ns()
             pairs, stations, chains, craft = (
-                sorted(self._shown[kind].items()) for kind in ("flr", "health", "plasmapause", "region")
+                sorted((subject, self._seen(one, now_ns)) for subject, one in self._shown[kind].items())
+                for kind in ("flr", "health", "plasmapause", "region")
             )
             active = {key: float(bool(held)) for key, held in sorted(self._open.items())}
         yield from _of_pairs(pairs)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 
 from monitor.config import Config
 from monitor.models.base import ModelInfo
 from monitor.models.flr import FlrModel, load_flr
 from monitor.pipeline.chains import Chains, Keeper, Kp
+from monitor.pipeline.guard import ALL, Failure, Guard, Watch, items_of, pairs_in, rows_of
+from monitor.pipeline.loading import loaded
 from monitor.pipeline.settings import (
     conditioning_parameters,
     line_field,
@@ -19,7 +22,7 @@ from monitor.pipeline.settings import (
     spectrum_parameters,
     window_parameters,
 )
-from monitor.pipeline.space import Space, Watch, craft_patience
+from monitor.pipeline.space import Space, craft_patience
 from monitor.stages.admission import Admission
 from monitor.stages.classify import ClassifyStage
 from monitor.stages.density import DensityStage
@@ -40,6 +43,7 @@ from monitor.types import (
     Product,
     ResonanceBatch,
     SampleBlock,
+    SpectrumBatch,
     Tick,
     WindowBatch,
 )
@@ -55,17 +59,28 @@ class Pipeline:
         Called with a stage's name around each of its turns: whoever owns a clock can time it.
     smooth : bool
         Offline: let later windows speak too. All `flr` objects come with `flush` then.
+    on_failure : callable, optional
+        Live: told of each subject that a stage raised for. The other subjects and stages go on, and so does a pipeline
+        without a learned model that cannot be used (`missing_models`). Without it whatever is raised is raised.
 
     Raises
     ------
     ModelError
-        A learned model that the configuration names cannot be used.
+        A learned model that the configuration names cannot be used, and there is no `on_failure`.
     """
 
     def __init__(
-        self, config: Config, watch: Watch = lambda _stage: nullcontext(), *, smooth: bool = False
+        self,
+        config: Config,
+        watch: Watch = lambda _stage: nullcontext(),
+        *,
+        smooth: bool = False,
+        on_failure: Callable[[Failure], None] | None = None,
     ) -> None:
-        self._watch = watch
+        self._guard = Guard(watch, on_failure)
+        self._watch = self._guard.watch
+        self._missing: dict[str, str] = {}
+        missing = None if on_failure is None else self._missing
         stations, pairs = config.station_table(), config.pair_list
         used = {code: stations[code] for pair in pairs for code in pair.stations}
         windows = window_parameters(config)
@@ -79,10 +94,10 @@ class Pipeline:
         self._resonance = ResonanceStage(resonance_parameters(config))
         places = Places(used, pairs)
         self._physical = PhysicalStage(places)
-        model = load_flr(config.models.flr, spectral_settings(config))
+        model = loaded("flr", lambda: load_flr(config.models.flr, spectral_settings(config)), missing)
         self._learned = None if model is None else _Learned.of(model, places, windows, smooth=smooth)
         info = None if model is None else model.info
-        self._space = Space.of(config, watch)
+        self._space = Space.of(config, self._guard, missing)
         self._models = (() if info is None else (info,)) + self._space.models
         self._product = ProductStage(
             windows.cadence_ns,
@@ -92,7 +107,7 @@ class Pipeline:
         )
         self._kp = Kp(config.density.kp, KpMemory(windows.span_ns))
         self._density = DensityStage(line_field(config, used, pairs), night=config.density.night)
-        self._chains = Chains.of(config, used, places, windows)
+        self._chains = Chains.of(config, used, places, windows, self._guard)
         self._spectra = SpectrumProductStage(windows.span_ns) if config.outputs.spectra else None
         self._health = HealthStage(
             pairs_of, windows.lateness_ns, windows.cadence_ns, config.craft, craft_patience(config)
@@ -152,6 +167,16 @@ class Pipeline:
         """The learned models at work; for resonances none where the physical estimate is alone."""
         return self._models
 
+    @property
+    def missing_models(self) -> Mapping[str, str]:
+        """A line for each kind of learned model that the configuration names and that cannot be used."""
+        return dict(self._missing)
+
+    @property
+    def failing(self) -> Mapping[str, str]:
+        """A line for each stage that raised and has not worked since."""
+        return self._guard.failing
+
     def admit(self, block: SampleBlock) -> None:
         """Let a block in before it is stored, or raise DecodeError with the reason."""
         self._admission.admit(block)
@@ -163,18 +188,16 @@ class Pipeline:
         else:
             ground = [block for block in items if block.domain is Domain.GROUND]
             self._kp.memory.feed(items)
-        with self._watch("window"):
-            windows = self._window.feed(ground)
-        return [*self._onward(windows), *self._space.feed(items, self._health)]
+        return [*self._onward(self._windows(ground)), *self._space.feed(items, self._health)]
 
     def flush(self) -> list[Product]:
         """End an offline run: close every window that ends at or before its pair's clock."""
         products = self._onward(self._window.flush())
         if self._learned is not None:
             findings = self._dense(self._learned.track.flush())
-            issued = self._product.feed(findings)
+            issued = self._issued(findings)
             products += [*issued, *self._along(findings, issued, self._window.pair_clocks)]
-        products.extend(self._chains.issue(self._chains.chain.flush(self._kp.maximum), []))
+        products.extend(self._chains.flush(self._kp))
         products.extend(self._space.flush(self._health))
         return products
 
@@ -201,48 +224,44 @@ class Pipeline:
             if name in states:
                 stage.restore(states[name])
 
+    def _windows(self, items: Sequence[SampleBlock] | Tick) -> list[WindowBatch]:
+        """The windows that samples, or the passing of time, close."""
+        with self._watch("window"):
+            if isinstance(items, Tick):
+                return self._guard.alone("window", ALL, lambda: self._window.feed(items))
+            # To take in a block twice is to take it in once.
+            found = self._guard.together("window", list(items), _sources, items_of, self._window.feed)
+        return [window for part in found for window in part]
+
     def _onward(self, windows: Sequence[WindowBatch]) -> list[Product]:
         products: list[Product] = []
         found: list[Finding] = []
         for window in windows:
-            with self._watch("spectrum"):
-                spectra = self._spectrum.feed([window])
-            with self._watch("resonance"):
-                resonances: Sequence[ResonanceBatch] = self._resonance.feed(spectra)
-            findings = self._dense(self._found(resonances))
-            found += findings
-            with self._watch("product"):
-                products.extend(self._product.feed(findings))
-                if self._spectra is not None:
-                    products.extend(self._spectra.feed(spectra))
-                products.extend(self._health.feed(resonances))
+            for spectra, resonances, raw in self._guard.together(
+                "estimate", window, pairs_in, rows_of, self._estimated
+            ):
+                findings = self._dense(self._tracked(raw))
+                found += findings
+                with self._watch("product"):
+                    products += self._issued(findings)
+                    products += self._told(spectra, resonances)
         pair_clocks = self._window.pair_clocks
-        products.extend(self._along(found, products, pair_clocks))
+        products += self._along(found, products, pair_clocks)
         clocks = self._window.clocks
         if clocks:
-            now = max([*clocks.values(), *pair_clocks.values()])
-            products.extend(self._health.feed([SourceClocks(clocks, now)]))
+            reading = SourceClocks(clocks, max([*clocks.values(), *pair_clocks.values()]))
+            products += self._guard.alone("health", ALL, lambda: self._health.feed([reading]))
         return products
 
-    def _dense(self, findings: Sequence[Finding]) -> list[Finding]:
-        """The findings with their densities."""
-        with self._watch("density"):
-            return self._density.feed(findings, self._kp.at)
-
-    def _along(
-        self, findings: Sequence[Finding], issued: Sequence[Product], clocks: Mapping[str, int]
-    ) -> list[Product]:
-        """What follows for the chains; `issued` are the objects of their pairs."""
-        if not self._chains.chains:
-            return []
-        with self._watch("chain"):
-            states = self._chains.chain.feed(findings, clocks, self._kp.maximum)
-            if self._kp.has_news():
-                states += self._chains.chain.kp_changed(self._kp.maximum)
-        if not states and not issued:
-            return []
-        with self._watch("event"):
-            return self._chains.issue(states, issued)
+    def _estimated(
+        self, window: WindowBatch
+    ) -> tuple[Sequence[SpectrumBatch], Sequence[ResonanceBatch], list[Finding]]:
+        """All that is made of a window without knowing those before it."""
+        with self._watch("spectrum"):
+            spectra = self._spectrum.feed([window])
+        with self._watch("resonance"):
+            resonances = self._resonance.feed(spectra)
+        return spectra, resonances, self._found(resonances)
 
     def _found(self, resonances: Sequence[ResonanceBatch]) -> list[Finding]:
         """What the learned chain makes of the estimates, or what they are alone."""
@@ -252,13 +271,64 @@ class Pipeline:
         with self._watch("classify"):
             classified = learned.classify.feed(resonances)
         with self._watch("regress"):
-            findings = learned.regress.feed(classified)
+            return learned.regress.feed(classified)
+
+    def _tracked(self, findings: list[Finding]) -> list[Finding]:
+        """What the windows before make of findings. A pair that no model is asked about has nothing to follow."""
+        if self._learned is None:
+            return findings
+        track = self._learned.track
+        alone = [finding for finding in findings if "physical_only" in finding.flags]
+        asked = [finding for finding in findings if "physical_only" not in finding.flags]
         with self._watch("track"):
-            # A pair that no model is asked about has nothing to follow.
-            alone = [finding for finding in findings if "physical_only" in finding.flags]
-            return alone + learned.track.feed(
-                [finding for finding in findings if "physical_only" not in finding.flags]
+            found = self._guard.together("track", asked, _subjects, items_of, track.feed, track.forget)
+        return alone + [finding for part in found for finding in part]
+
+    def _dense(self, findings: list[Finding]) -> list[Finding]:
+        """The findings with their densities."""
+        with self._watch("density"):
+            found = self._guard.together(
+                "density", findings, _subjects, items_of, lambda some: self._density.feed(some, self._kp.at)
             )
+        return [finding for part in found for finding in part]
+
+    def _issued(self, findings: Sequence[Finding]) -> list[Product]:
+        """The `flr` objects of findings."""
+        return [
+            product
+            for finding in findings
+            for product in self._guard.alone(
+                "product", finding.pair.name, partial(self._product.feed, [finding])
+            )
+        ]
+
+    def _told(self, spectra: Sequence[SpectrumBatch], resonances: Sequence[ResonanceBatch]) -> list[Product]:
+        """What else is said of windows: their spectra, and the health of their stations."""
+        said: list[Product] = []
+        if self._spectra is not None:
+            said += self._guard.alone("spectra", ALL, partial(self._spectra.feed, spectra))
+        return said + self._guard.alone("health_window", ALL, lambda: self._health.feed(resonances))
+
+    def _along(
+        self, findings: Sequence[Finding], issued: Sequence[Product], clocks: Mapping[str, int]
+    ) -> list[Product]:
+        """What follows for the chains; `issued` are the objects of their pairs."""
+        if not self._chains.chains:
+            return []
+        with self._watch("chain"):
+            states = self._chains.states(findings, clocks, self._kp)
+        if not states and not issued:
+            return []
+        with self._watch("event"):
+            return self._chains.issue(states, issued)
+
+
+def _subjects(findings: Sequence[Finding]) -> list[str]:
+    return [finding.pair.name for finding in findings]
+
+
+def _sources(blocks: Sequence[SampleBlock]) -> list[str]:
+    return [block.source for block in blocks]
 
 
 @dataclass(frozen=True, slots=True)

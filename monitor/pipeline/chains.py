@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from monitor.config import Config
+from monitor.pipeline.guard import ALL, Guard
 from monitor.pipeline.settings import crossing_parameters
 from monitor.science.plasmapause_parameters import ONE_PAIR, PlasmapauseParameters
 from monitor.stages.chain import ChainStage
@@ -18,7 +21,7 @@ from monitor.stages.plasmapause import plasmapause_stage
 from monitor.stages.profile import profile_stage
 from monitor.stages.window import WindowParameters
 from monitor.stations import Station
-from monitor.types import Chain, ChainState, Json, Product
+from monitor.types import Chain, ChainState, Finding, Json, Product
 
 
 class Keeper(Protocol):
@@ -57,10 +60,16 @@ class Chains:
     profile: ChainProductStage
     plasmapause: ChainProductStage
     event: EventStage
+    guard: Guard
 
     @classmethod
     def of(
-        cls, config: Config, stations: Mapping[str, Station], places: Places, windows: WindowParameters
+        cls,
+        config: Config,
+        stations: Mapping[str, Station],
+        places: Places,
+        windows: WindowParameters,
+        guard: Guard,
     ) -> Chains:
         level = config.plasmapause.level
         times = (windows.cadence_ns, windows.lateness_ns, windows.span_ns)
@@ -88,9 +97,8 @@ class Chains:
                 for pair, lon, lat in zip(pairs, longitude.tolist(), latitude.tolist(), strict=True)
             },
         )
-        return cls(
-            chains, chain, profile_stage(places, *times), plasmapause_stage(places, level, *times), event
-        )
+        profile, plasmapause = profile_stage(places, *times), plasmapause_stage(places, level, *times)
+        return cls(chains, chain, profile, plasmapause, event, guard)
 
     @property
     def keepers(self) -> dict[str, Keeper]:
@@ -111,8 +119,34 @@ class Chains:
                 found[chain.name] = max(clocks)
         return found
 
+    def states(self, findings: Sequence[Finding], clocks: Mapping[str, int], kp: Kp) -> list[ChainState]:
+        """The windows of chains that close or change; a chain that raises begins anew."""
+        of_pair: dict[str, list[Finding]] = defaultdict(list)
+        for finding in findings:
+            of_pair[finding.pair.name].append(finding)
+        states: list[ChainState] = []
+        for chain in self.chains:
+            own = [one for pair in chain.pairs for one in of_pair.get(pair.name, ())]
+            feed = partial(self.chain.feed, own, clocks, kp.maximum, only=chain.name)
+            states += self.guard.alone("chain", chain.name, feed, self.chain.forget, by_output=True)
+        if kp.has_news():
+            states += self.guard.alone("kp", ALL, lambda: self.chain.kp_changed(kp.maximum))
+        return sorted(states, key=lambda state: state.end_ns)
+
+    def flush(self, kp: Kp) -> list[Product]:
+        """End an offline run: close all windows."""
+        return self.issue(self.chain.flush(kp.maximum), [])
+
     def issue(self, states: Sequence[ChainState], issued: Sequence[Product]) -> list[Product]:
         """The objects that states of chains become; `issued` are those of their pairs, which events name."""
-        positions = self.plasmapause.feed(states)
-        told = self.event.feed([*issued, *positions, *states])
-        return [*self.profile.feed(states), *positions, *told]
+        alone = self.guard.alone
+        profiles, positions = (
+            [
+                product
+                for state in states
+                for product in alone(name, state.chain.name, partial(stage.feed, [state]))
+            ]
+            for name, stage in (("profile", self.profile), ("plasmapause", self.plasmapause))
+        )
+        told = alone("event", ALL, lambda: self.event.feed([*issued, *positions, *states]))
+        return [*profiles, *positions, *told]

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import chain
 
 from monitor.config import Config
 from monitor.models.base import ModelInfo
 from monitor.models.region import load_region
 from monitor.pipeline.chains import Keeper
+from monitor.pipeline.guard import ALL, Guard, items_of
+from monitor.pipeline.loading import loaded
 from monitor.pipeline.settings import (
     craft_crossing_parameters,
     craft_window_parameters,
@@ -22,10 +26,16 @@ from monitor.stages.health import HealthStage, Patience, SourceClocks
 from monitor.stages.region import RegionReader, RegionStage
 from monitor.stages.region_label import RegionLabelStage
 from monitor.stages.region_product import RegionProductStage
-from monitor.types import CraftHole, CraftStretch, Domain, Json, Product, SampleBlock, Tick
-
-Watch = Callable[[str], AbstractContextManager[object]]
-"""Called with a stage's name around each of its turns."""
+from monitor.types import (
+    CraftHole,
+    CraftStretch,
+    Domain,
+    Json,
+    Product,
+    RegionFinding,
+    SampleBlock,
+    Tick,
+)
 
 _OFFLINE_WINDOWS = 10
 
@@ -39,7 +49,7 @@ class Space:
     craft : tuple of str
     window, region, label, product, event
         The stages in their order.
-    watch : callable
+    guard : Guard
     models : tuple of ModelInfo
         The network, where there is one.
     """
@@ -50,19 +60,21 @@ class Space:
     label: RegionLabelStage
     product: RegionProductStage
     event: CraftEventStage
-    watch: Watch
+    guard: Guard
     models: tuple[ModelInfo, ...]
 
     @classmethod
-    def of(cls, config: Config, watch: Watch) -> Space:
-        """The stages as configured; ModelError where the model that the configuration names cannot be used."""
-        model = load_region(config.models.region) if config.craft else None
+    def of(cls, config: Config, guard: Guard, missing: dict[str, str] | None = None) -> Space:
+        """The stages as configured; a model that cannot be used is told in `missing`, else ModelError is raised."""
+        model = None
+        if config.craft:
+            model = loaded("region", lambda: load_region(config.models.region), missing)
         info = None if model is None else model.info
-        return cls.with_model(config, watch, model, () if info is None else (info,))
+        return cls.with_model(config, guard, model, () if info is None else (info,))
 
     @classmethod
     def with_model(
-        cls, config: Config, watch: Watch, model: RegionReader | None, models: tuple[ModelInfo, ...] = ()
+        cls, config: Config, guard: Guard, model: RegionReader | None, models: tuple[ModelInfo, ...] = ()
     ) -> Space:
         """The stages about a network that is already there."""
         windows, labels = craft_window_parameters(config), region_label_parameters(config)
@@ -88,7 +100,7 @@ class Space:
                 base_url=config.http.public_url or f"http://{config.http.listen}",
                 remember_ns=windows.span_ns,
             ),
-            watch=watch,
+            guard=guard,
             models=models,
         )
 
@@ -108,11 +120,7 @@ class Space:
         """Take blocks, or time that passed; return what they complete, the health of spacecraft among it."""
         if not self.craft:
             return []
-        if not isinstance(items, Tick):
-            items = [block for block in items if block.domain is Domain.CRAFT]
-        with self.watch("craft_window"):
-            windows = self.window.feed(items)
-        return self._onward(windows, health)
+        return self._onward(self._windows(items), health)
 
     def flush(self, health: HealthStage) -> list[Product]:
         """End an offline run: close every window that ends at or before its spacecraft's clock."""
@@ -126,20 +134,60 @@ class Space:
         """Take over events from their newest stored updates, where the states are lost."""
         self.event.adopt(documents)
 
+    def _windows(self, items: Sequence[SampleBlock] | Tick) -> list[CraftStretch | CraftHole]:
+        """The windows that samples, or the passing of time, close."""
+        with self.guard.watch("craft_window"):
+            if isinstance(items, Tick):
+                return self.guard.alone("craft_window", ALL, lambda: self.window.feed(items))
+            blocks = [block for block in items if block.domain is Domain.CRAFT]
+            # To take in a block twice is to take it in once.
+            found = self.guard.together("craft_window", blocks, _sources, items_of, self.window.feed)
+        return [window for part in found for window in part]
+
     def _onward(self, windows: Sequence[CraftStretch | CraftHole], health: HealthStage) -> list[Product]:
         products: list[Product] = []
         if windows:
-            with self.watch("region"):
-                findings = self.region.feed(windows)
-            with self.watch("region_product"):
-                products += self.product.feed(self.label.feed(findings))
-            with self.watch("craft_event"):
-                products += self.event.feed([*products, *findings])
+            with self.guard.watch("region"):
+                read = self.guard.together("region", list(windows), _crafts, items_of, self.region.feed)
+            # All pieces side by side, as one batch would have them.
+            by_craft: dict[str, list[RegionFinding]] = defaultdict(list)
+            for finding in sorted((one for part in read for one in part), key=lambda one: one.end_ns):
+                by_craft[finding.craft].append(finding)
+            with self.guard.watch("region_product"):
+                issued = {craft: self._issued(craft, findings) for craft, findings in by_craft.items()}
+            with self.guard.watch("craft_event"):
+                events = [
+                    product
+                    for craft, findings in by_craft.items()
+                    for product in self.guard.alone(
+                        "craft_event", craft, partial(self.event.feed, [*issued[craft], *findings])
+                    )
+                ]
+            products = [*chain.from_iterable(issued.values()), *events]
         clocks = self.window.clocks
         if clocks:
             now_ns = max(self.window.craft_clocks.values())
-            products += health.feed([*windows, SourceClocks(clocks, now_ns, Domain.CRAFT)])
+            reading = [*windows, SourceClocks(clocks, now_ns, Domain.CRAFT)]
+            products += self.guard.alone("craft_health", ALL, lambda: health.feed(reading))
         return products
+
+    def _issued(self, craft: str, findings: Sequence[RegionFinding]) -> list[Product]:
+        """The `region` objects of one spacecraft."""
+        alone = self.guard.alone
+        labels = alone("region_label", craft, partial(self.label.feed, findings), self.label.forget)
+        return [
+            product
+            for label in labels
+            for product in alone("region_product", craft, partial(self.product.feed, [label]))
+        ]
+
+
+def _sources(blocks: Sequence[SampleBlock]) -> list[str]:
+    return [block.source for block in blocks]
+
+
+def _crafts(windows: Sequence[CraftStretch | CraftHole]) -> list[str]:
+    return [window.craft for window in windows]
 
 
 def craft_patience(config: Config) -> Patience | None:

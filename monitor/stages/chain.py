@@ -114,6 +114,8 @@ class ChainStage:
         items: Sequence[Finding] | Tick,
         clocks: Mapping[str, int] | None = None,
         kp_maximum: KpMaximum = no_kp,
+        *,
+        only: str | None = None,
     ) -> list[ChainState]:
         """The windows that close or change, in the order of time.
 
@@ -124,10 +126,13 @@ class ChainStage:
             Product clock of each pair (ns) by its name.
         kp_maximum : callable, optional
             Asked of each window once, when it closes; later changes go through `kp_changed`.
+        only : str, optional
+            The one chain that is meant; else all of them.
         """
         changed: set[str] = set()
+        meant = self._memories.keys() if only is None else {only}
         for finding in [] if isinstance(items, Tick) else sorted(items, key=lambda one: one.end_ns):
-            for name in self._chains_of.get(finding.pair.name, ()):
+            for name in meant & set(self._chains_of.get(finding.pair.name, ())):
                 memory = self._memories[name]
                 newest_ns = memory.newest_ns
                 if newest_ns is not None and finding.end_ns < newest_ns - self._remember_ns:
@@ -136,7 +141,8 @@ class ChainStage:
                 elif memory.put(finding):
                     changed.add(name)
         said = []
-        for name, memory in self._memories.items():
+        for name in [name for name in self._memories if name in meant]:
+            memory = self._memories[name]
             if memory.close(self._limit(memory, clocks or {})) or name in changed:
                 said.extend(self._run(memory, kp_maximum))
         return sorted(said, key=lambda state: state.end_ns)
@@ -161,6 +167,11 @@ class ChainStage:
                     said.append(window.said)
                     memory.written = self._snapshot = None
         return sorted(said, key=lambda state: state.end_ns)
+
+    def forget(self, name: str) -> None:
+        """Let a chain begin anew."""
+        self._memories[name] = Memory(self._memories[name].chain)
+        self._snapshot = None
 
     def snapshot(self) -> Json:
         """The remembered windows as JSON; the same object again until something changes, and so for each chain."""

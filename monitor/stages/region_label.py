@@ -79,6 +79,11 @@ class RegionLabelStage:
             self._snapshot = None
         return sorted(said, key=lambda label: label.finding.end_ns)
 
+    def forget(self, craft: str) -> None:
+        """Let a spacecraft begin anew."""
+        self._craft.pop(craft, None)
+        self._snapshot = None
+
     def snapshot(self) -> Json:
         """The remembered windows, as JSON; the same object again until something changes."""
         if self._snapshot is None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from monitor.science.tracker import Observed, Tracked, advance, decide, initial, smooth, steps_between
 from monitor.science.tracker_parameters import TrackerParameters, Triple
-from monitor.stages.track_memory import Memory
+from monitor.stages.track_memory import Entry, Memory
 from monitor.types import CLASSES, SECOND_NS, Finding, Json, Label, Reading, Tick
 
 _VERSION = 1
@@ -80,7 +80,8 @@ class TrackStage:
                 memory = self._pairs[name] = Memory(finding.pair)
             if self._is_too_old(memory, finding.end_ns):
                 untracked.append(replace(finding, flags=finding.flags | {"untracked"}))
-            elif memory.put(finding):
+            elif memory.put(finding) or memory.begin() < len(memory.entries):
+                # The second: a turn before this one raised on the way.
                 touched[name] = memory
                 self._snapshot = None
         if self._smooth:
@@ -90,6 +91,11 @@ class TrackStage:
             assert memory.newest_ns is not None
             memory.forget(memory.newest_ns - self._remember_ns)
         return sorted(untracked + changed, key=lambda finding: finding.end_ns)
+
+    def forget(self, pair: str) -> None:
+        """Let a pair begin anew."""
+        self._pairs.pop(pair, None)
+        self._snapshot = None
 
     def flush(self) -> list[Finding]:
         """End an offline run: the findings that were held, in the order of time."""
@@ -143,18 +149,28 @@ class TrackStage:
         The usual turn (one new window of many pairs) and a revision (many windows of some) are one and the same.
         """
         runs = [(memory, memory.begin()) for memory in memories]
-        said: list[Finding] = []
+        said: list[tuple[Entry, Finding]] = []
         turn = 0
-        while live := [
-            (memory, start + turn) for memory, start in runs if start + turn < len(memory.entries)
-        ]:
-            said.extend(self._turn(live))
-            turn += 1
+        try:
+            while live := [
+                (memory, start + turn) for memory, start in runs if start + turn < len(memory.entries)
+            ]:
+                said.extend(self._turn(live))
+                turn += 1
+        except Exception:
+            # As if it had not begun: whoever feeds some of the pairs again gets all that they have to say.
+            for memory, start in runs:
+                memory.fall_back(start)
+            raise
         for memory, start in runs:
             memory.thin(start)
-        return said
+        # Noted only now: where a turn raises, nothing has been said.
+        changed = [(entry, final) for entry, final in said if final != entry.said]
+        for entry, final in changed:
+            entry.said = final
+        return [final for _, final in changed]
 
-    def _turn(self, live: list[tuple[Memory, int]]) -> list[Finding]:
+    def _turn(self, live: list[tuple[Memory, int]]) -> list[tuple[Entry, Finding]]:
         """Advance each pair over the window at its place."""
         entries = [memory.entries[place] for memory, place in live]
         findings = [entry.finding for entry in entries]
@@ -170,16 +186,11 @@ class TrackStage:
         steps = np.where(first, 0, steps_between(before_ns, end_ns, self._cadence_ns))
         observed = observed_in(findings)
         after, tracked = advance(self._parameters, states, steps, observed)
-        changed = []
-        for row, (entry, final) in enumerate(
-            zip(entries, self._final(findings, observed, tracked), strict=True)
-        ):
+        finals = self._final(findings, observed, tracked)
+        for row, entry in enumerate(entries):
             # A copy: a row would keep the whole batch alive.
             entry.state = after[row].copy()
-            if final != entry.said:
-                entry.said = final
-                changed.append(final)
-        return changed
+        return list(zip(entries, finals, strict=True))
 
     def _final(self, findings: Sequence[Finding], observed: Observed, tracked: Tracked) -> list[Finding]:
         label = np.array([CLASSES.index(finding.label) for finding in findings], dtype=np.int64)

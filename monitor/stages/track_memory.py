@@ -75,9 +75,13 @@ class Memory:
             self.entries.insert(place, Entry(finding))
         self.written = None
         # No state rests on what was said before: not even where the run that should follow fails.
+        self.fall_back(place)
+        return True
+
+    def fall_back(self, place: int) -> None:
+        """Forget the states from a place on."""
         for entry in self.entries[place:]:
             entry.state = None
-        return True
 
     def begin(self) -> int:
         """The place from which the filter must run so that the state after the newest window is known."""

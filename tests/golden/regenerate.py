@@ -27,6 +27,7 @@ import numpy as np
 from monitor.config import Config
 from monitor.config.schema import CraftWindows, Models, Windows
 from monitor.pipeline import Pipeline
+from monitor.pipeline.guard import Guard
 from monitor.pipeline.space import Space, craft_patience
 from monitor.stages.health import HealthStage
 from monitor.types import SECOND_NS, VARIABLES, ComplexArray, FloatArray, SampleBlock
@@ -124,7 +125,7 @@ def flight() -> SampleBlock:
 def craft_products() -> list[dict[str, Any]]:
     """All objects that the space side makes of the flight, in their order."""
     config = Config(craft=("MMS1",), craft_windows=CraftWindows(hop_s=90.0, bridge_ratio=0.2))
-    space = Space.with_model(config, lambda _stage: nullcontext(), StubModel())
+    space = Space.with_model(config, Guard(lambda _stage: nullcontext()), StubModel())
     health = HealthStage({}, SECOND_NS, SECOND_NS, config.craft, craft_patience(config))
     whole, found = flight(), []
     for begin in range(0, whole.count, TURN_CELLS):

@@ -319,11 +319,14 @@ class TestCounters:
         assert value(metrics, "geospace_product_latency_seconds_sum", product="flr") == 121.0
 
     def test_lag_vanishes_when_it_is_not_known(self) -> None:
-        metrics = Metrics()
-        metrics.source_lag("TAR", None)
-        metrics.source_lag("TAR", 3.5)
+        metrics = Metrics(wall_ns=lambda: now_ns)
+        metrics.source_clock("TAR", None)
+        now_ns = T0_NS + 3_500_000_000
+        metrics.source_clock("TAR", T0_NS)
         assert value(metrics, "geospace_source_lag_seconds", source="TAR") == 3.5
-        metrics.source_lag("TAR", math.nan)
+        now_ns += SECOND_NS
+        assert value(metrics, "geospace_source_lag_seconds", source="TAR") == 4.5
+        metrics.source_clock("TAR", None)
         assert value(metrics, "geospace_source_lag_seconds", source="TAR") is None
 
     def test_link_is_read_at_each_scrape(self) -> None:
@@ -377,11 +380,14 @@ def full() -> Metrics:
     metrics.event_began("plasmapause_crossing", "emma")
     metrics.product(health("gap"))
     metrics.samples_stored("TAR", 1)
-    metrics.source_lag("TAR", 1.0)
+    metrics.source_clock("TAR", T0_NS)
     metrics.stage_duration("window", 0.001)
     metrics.product_latency("flr", 1.0)
     metrics.queue_depth("store", 0)
     metrics.models([ModelInfo("flr", "pairs", "1", "ab" * 32)])
+    metrics.models_missing({"flr": False, "region": True})
+    metrics.part_failed("regress")
+    metrics.degraded("model_region", degraded=True)
     return metrics
 
 
@@ -415,6 +421,9 @@ CONTRACT = {
     "geospace_store_free_bytes": ("gauge", set()),
     "geospace_build": ("info", {"version", "python"}),
     "geospace_model": ("info", {"kind", "model", "sha256"}),
+    "geospace_model_missing": ("gauge", {"kind"}),
+    "geospace_part_failures": ("counter", {"part"}),
+    "geospace_degraded": ("gauge", {"concern"}),
     "geospace_station_state": ("gauge", {"station", "state"}),
 }
 

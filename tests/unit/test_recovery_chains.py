@@ -105,6 +105,7 @@ class Pipeline:
         self.source_clocks: dict[str, int] = {}
         self.product_clocks: dict[str, int] = {}
         self.health_states: dict[str, str] = {}
+        self.failing: dict[str, str] = {}
         self.version = 1
 
     def admit(self, block: SampleBlock) -> None:
@@ -134,7 +135,7 @@ class Pipeline:
 @pytest.fixture
 def pipeline(monkeypatch: pytest.MonkeyPatch) -> Pipeline:
     stub = Pipeline()
-    monkeypatch.setattr("monitor.daemon.worker.Pipeline", lambda *_: stub)
+    monkeypatch.setattr("monitor.daemon.worker.Pipeline", lambda *_, **__: stub)
     return stub
 
 

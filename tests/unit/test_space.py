@@ -190,7 +190,7 @@ class TestWorker:
             CONFIG, worker.read(), started_ns=0, reasons=(), connected=True, queues={}, store_bytes=0
         )
         assert page["regions"] == {
-            "MMS1": {key: value for key, value in document.items() if key != "cam"},
+            "MMS1": {key: value for key, value in document.items() if key != "cam"} | {"stale": False},
             "C1": None,
         }
         assert page["sources"]["MMS1"]["last_sample"] == iso_time(T0_NS + 60 * CELL_NS)

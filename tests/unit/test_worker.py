@@ -312,8 +312,9 @@ def test_batch_on_which_the_pipeline_fails_is_left_out(
         patch.setattr(worker.pipeline, "feed", lambda _items: 1 / 0)
         with caplog.at_level(logging.ERROR):
             assert not run(worker, messages(0))
-    assert worker.read().rejected == {"pipeline: failed": 1}
+    assert "ZeroDivisionError" in worker.read().failing["part_pipeline"]
     assert run(worker, messages(1, 10))
+    assert worker.read().failing == {}
 
 
 def test_removed_pair_is_withdrawn_once_behind_what_waits(store: Store) -> None:
