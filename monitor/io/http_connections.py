@@ -1,7 +1,8 @@
 """Connections of the HTTP server: how many, how long they may be slow, and who goes when there are too many.
 
 A connection waits for a request, answers one, or is stalled: its peer does not take what was written. Whoever makes
-many connections can only push out his own: the one that goes is the oldest that waits, of the address that has most.
+many connections can only push out his own: the one that goes has waited or been stalled longest, of the address that has
+most of these.
 So there is always room for one more client, and its request has come long before its turn to go.
 """
 
@@ -77,7 +78,7 @@ class Connections:
         self.answers(connection)
 
     def waits(self, connection: Connection) -> None:
-        """A connection has nothing to answer: it may go."""
+        """A connection has nothing to answer: it may go for another."""
         self.answers(connection)
         self._waiting.setdefault(connection.group, {})[connection] = None
 
@@ -92,6 +93,7 @@ class Connections:
     def stalls(self, connection: Connection) -> None:
         """A peer takes nothing for now. What waits for such peers is bounded: the one that waits longest goes."""
         self._stalled[connection] = None
+        self._waiting.setdefault(connection.group, {}).setdefault(connection)
         unsent = sum(one.unsent_bytes for one in self._stalled)
         while unsent > self.limits.unsent_bytes and len(self._stalled) > 1:
             slowest = next(iter(self._stalled))
@@ -104,11 +106,9 @@ class Connections:
         self._stalled.pop(connection, None)
 
     def _longest_waiting(self) -> Connection | None:
-        most = self._stalled
-        for group in self._waiting.values():
-            if most is self._stalled or len(group) > len(most):
-                most = group
-        return next(iter(most), None)
+        groups: list[dict[Connection, None]] = list(self._waiting.values())
+        sizes = [len(group) for group in groups]
+        return next(iter(groups[sizes.index(max(sizes))])) if groups else None
 
 
 class Connection(web.RequestHandler):
@@ -177,8 +177,9 @@ class Connection(web.RequestHandler):
         assert isinstance(transport, asyncio.Transport)
         self._line = transport
         self.peer, self.group = _peer(transport)
-        self._await_request(self._connections.limits.head_s)
         self._connections.admit(self)
+        if self._line is not None:
+            self._await_request(self._connections.limits.head_s)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._ends()
@@ -211,6 +212,8 @@ class Connection(web.RequestHandler):
         super().resume_writing()
         self._stop_stall_timer()
         self._connections.flows(self)
+        if self._request_timer is None:
+            self._connections.answers(self)
 
     def handle_error(
         self,

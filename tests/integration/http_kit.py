@@ -20,6 +20,7 @@ class Served:
         self.refused: list[str] = []
         self.body = b"geospace_up 1\n"
         self.server: HttpServer
+        self._lines: list[Line] = []
 
     @property
     def url(self) -> str:
@@ -28,6 +29,20 @@ class Served:
     @property
     def port(self) -> int:
         return int(self.url.rpartition(":")[2])
+
+    async def connect(self, *, address: str = "127.0.0.1") -> Line:
+        """A connection from an address of this machine (all of 127.0.0.0/8 are); it is closed at the end."""
+        line = await asyncio.open_connection("127.0.0.1", self.port, local_addr=(address, 0))
+        self._lines.append(line)
+        return line
+
+    async def close(self) -> None:
+        """Close all connections."""
+        writers = [writer for _, writer in self._lines]
+        self._lines.clear()
+        for writer in writers:
+            writer.transport.abort()
+        await asyncio.gather(*(writer.wait_closed() for writer in writers), return_exceptions=True)
 
 
 @contextlib.asynccontextmanager
@@ -55,12 +70,8 @@ async def serving(
     try:
         yield served
     finally:
+        await served.close()
         await served.server.stop()
-
-
-async def connect(port: int, *, address: str = "127.0.0.1") -> Line:
-    """A connection from an address of this machine (all of 127.0.0.0/8 are)."""
-    return await asyncio.open_connection("127.0.0.1", port, local_addr=(address, 0))
 
 
 async def ask(line: Line, path: str = "/metrics", **fields: str) -> tuple[int, bytes]:
@@ -88,8 +99,3 @@ async def is_closed(line: Line, timeout_s: float = 20.0) -> bool:
     except TimeoutError:
         return False
     return True
-
-
-def close(*lines: Line) -> None:
-    for _, writer in lines:
-        writer.transport.abort()

@@ -11,7 +11,7 @@ from shutil import which
 
 import pytest
 from aiohttp import ClientSession
-from http_kit import Served, ask, close, connect, serving
+from http_kit import Served, ask, serving
 
 from monitor.config.http import Http
 from monitor.daemon.secrets import http_credentials
@@ -34,11 +34,8 @@ def basic(text: str) -> str:
 
 
 async def status(served: Served, path: str = "/metrics", **fields: str) -> int:
-    line = await connect(served.port)
-    try:
-        return (await ask(line, path, **fields))[0]
-    finally:
-        close(line)
+    line = await served.connect()
+    return (await ask(line, path, **fields))[0]
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -107,7 +104,7 @@ async def test_scheme_that_is_not_configured_opens_nothing(credentials: Credenti
 
 async def test_who_guesses_is_looked_at_no_more_and_others_are(caplog: pytest.LogCaptureFixture) -> None:
     async with serving(credentials=BOTH) as served:
-        line, other = await connect(served.port), await connect(served.port, address="127.0.0.2")
+        line, other = await served.connect(), await served.connect(address="127.0.0.2")
         codes = [(await ask(line, Authorization=f"Bearer guess-{n}"))[0] for n in range(60)]
         # Ten at once, and one more for each second that these took.
         assert codes[:10] == [401] * 10
@@ -120,7 +117,6 @@ async def test_who_guesses_is_looked_at_no_more_and_others_are(caplog: pytest.Lo
             await asyncio.sleep(0.2)
         else:
             pytest.fail("the right token is not taken again")
-        close(line, other)
     lines = [record.getMessage() for record in caplog.records if "HTTP: " in record.getMessage()]
     assert len(lines) == 2, lines
     assert served.refused.count("credentials") + served.refused.count("guessing") >= 60
@@ -165,23 +161,20 @@ async def test_browser_page_with_its_own_name_for_this_machine_reads_nothing() -
             "Monitor.Example.org:443",
         ):
             assert await status(served, Host=host) == 200, host
-        reader, writer = await connect(served.port)
+        reader, writer = await served.connect()
         writer.write(b"GET /metrics HTTP/1.0\r\n\r\n")
         assert (await reader.read()).startswith(b"HTTP/1.0 200 ")
-        writer.close()
-        reader, writer = await connect(served.port)
+        reader, writer = await served.connect()
         writer.write(
             b"GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\nHost: evil.example.com\r\nConnection: close\r\n\r\n"
         )
         assert (await reader.read()).split(b" ")[1] in (b"400", b"421")
-        writer.close()
         # What a request calls its own target is no name of the server either.
-        reader, writer = await connect(served.port)
+        reader, writer = await served.connect()
         writer.write(
             b"GET http://127.0.0.1/metrics HTTP/1.1\r\nHost: evil.example.com\r\nConnection: close\r\n\r\n"
         )
         assert (await reader.read()).startswith(b"HTTP/1.1 421 ")
-        writer.close()
     assert "host" in served.refused
 
 
