@@ -19,6 +19,7 @@ from daemon_kit import (
     STATIONS,
     T0_NS,
     Document,
+    Listener,
     chain_blocks,
     command,
     is_equal,
@@ -36,6 +37,7 @@ from monitor.types import CELL_NS, SECOND_NS, VARIABLES, Domain, FloatArray, Reg
 Samples = dict[tuple[str, str, int], float]
 """Values by source, component and time; NaN is a gap."""
 
+KINDS = ("flr", "profile", "plasmapause", "region", "event")
 ROUND_S = 900
 """Windows of the chain and of the spacecraft both end here; a stream has whole rounds."""
 _ROUND_CELLS = ROUND_S * SECOND_NS // CELL_NS
@@ -67,9 +69,9 @@ class Stream:
         self._rounds = rounds
         self._last = rounds
 
-    def end_soon(self) -> None:
-        """Let the messages end with the round in hand."""
-        self._last = 0
+    def end_soon(self, at_least: int = 3) -> None:
+        """Let the messages end with the round in hand, but not before so many rounds."""
+        self._last = at_least
 
     def messages(self) -> Iterator[tuple[str, bytes, SampleBlock]]:
         """Topic, payload and content of every message, in the order in which a real hour would bring them."""
@@ -155,10 +157,10 @@ class Comparison:
     wrong: Sequence[tuple[str, str, int]]
 
 
-def compared(stored: Mapping[tuple[str, str, int], float], sent: Iterable[SampleBlock]) -> Comparison:
+def compared(stored: Samples, sent: Samples) -> Comparison:
     """Hold the store against what was sent, value by value and to the last bit."""
     missing, wrong = [], []
-    for key, value in samples_of(sent).items():
+    for key, value in sent.items():
         if key not in stored:
             missing.append(key)
         elif not (stored[key] == value or (stored[key] != stored[key] and value != value)):
@@ -169,46 +171,43 @@ def compared(stored: Mapping[tuple[str, str, int], float], sent: Iterable[Sample
 # -- products ----------------------------------------------------------------------------------------------
 
 
-def expected_products(config: Path, blocks: Sequence[SampleBlock]) -> list[Document]:
-    """All that `process` says of the samples in files."""
-    chain = write_wide_csv(config.with_name("chain.csv"), [one for one in blocks if one.source != CRAFT])
-    craft = write_flight_csv(config.with_name("craft.csv"), [one for one in blocks if one.source == CRAFT])
+def expected_products(config: Path, samples: Samples) -> list[Document]:
+    """All that `process` says of the samples in files; a sample that is not there is empty in its row."""
+    chain = config.with_name(f"{config.stem}-chain.csv")
+    craft = config.with_name(f"{config.stem}-craft.csv")
+    ground = {key: value for key, value in samples.items() if key[0] != CRAFT}
+    space = {key: value for key, value in samples.items() if key[0] == CRAFT}
+    _write_rows(chain, ground, {f"{code}_H": (code, "H") for code in STATIONS}, SECOND_NS)
+    _write_rows(craft, space, {name: (CRAFT, name) for name in FIELD + PLASMA}, CELL_NS)
     output = config.with_suffix(".jsonl")
     done = command("process", chain, f"{CRAFT}={craft}", "-c", config, "-o", output, timeout_s=280)
     assert done.returncode == 0, done.stderr
     return [json.loads(line) for line in output.read_text().splitlines()]
 
 
-def write_wide_csv(path: Path, blocks: Sequence[SampleBlock]) -> Path:
-    """Stations side by side, a row a second; what is absent is empty."""
-    return _write_rows(path, samples_of(blocks), [(code, "H") for code in STATIONS], SECOND_NS)
-
-
-def write_flight_csv(path: Path, blocks: Sequence[SampleBlock]) -> Path:
-    """The spacecraft, a row a cell; what is absent is empty."""
-    return _write_rows(path, samples_of(blocks), [(CRAFT, name) for name in FIELD + PLASMA], CELL_NS)
-
-
-def _write_rows(path: Path, samples: Samples, columns: Sequence[tuple[str, str]], step_ns: int) -> Path:
-    times = sorted({time for _, _, time in samples})
-    names = [name if source == CRAFT else f"{source}_{name}" for source, name in columns]
+def _write_rows(path: Path, samples: Samples, columns: Mapping[str, tuple[str, str]], step_ns: int) -> None:
+    times = {time for _, _, time in samples}
     with path.open("w") as file:
-        file.write("time," + ",".join(names) + "\n")
-        for time in range(times[0], times[-1] + 1, step_ns):
-            values = [samples.get((source, name, time), float("nan")) for source, name in columns]
+        file.write("time," + ",".join(columns) + "\n")
+        for time in range(min(times), max(times) + 1, step_ns):
+            values = [samples.get((*column, time), float("nan")) for column in columns.values()]
             cells = ",".join("" if value != value else repr(value) for value in values)
             file.write(f"{iso_time(time)},{cells}\n")
-    return path
 
 
-def stored_products(path: Path) -> list[Document]:
-    """All products in the store of a daemon that does not run."""
+def stored_products(path: Path, kinds: Sequence[str] = KINDS) -> list[Document]:
+    """All products of these kinds in the store of a daemon that does not run."""
     with Store.open(path, retention_ns=1 << 60, product_retention_ns=None) as store:
         return [
             document
-            for kind in ("flr", "profile", "plasmapause", "region", "event")
+            for kind in kinds
             for document in store.products(kind, None, 0, 1 << 62, latest_revision=False)
         ]
+
+
+def published_products(listener: Listener) -> list[Document]:
+    """All products that were published, each kind in the order of arrival."""
+    return [document for kind in KINDS for document in listener.documents(f"{kind}/")]
 
 
 def last_words(documents: Iterable[Document]) -> dict[tuple[str, str, str], Document]:

@@ -19,6 +19,8 @@ from stream_kit import (
     differing,
     expected_products,
     last_times,
+    published_products,
+    samples_of,
     stored_products,
     stored_samples,
     stream_config,
@@ -28,9 +30,6 @@ from monitor.types import SampleBlock
 
 pytestmark = [pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(1800)]
 
-PER_SECOND = 500.0
-# The last products come after the last samples: what `process` closes at its end, the daemon closes by the clock.
-KINDS = ("flr", "profile", "plasmapause", "region", "event")
 UP_S = 0.8
 STARTING_S = 2.5
 Disturbance = Callable[[Daemon, random.Random], str]
@@ -71,7 +70,7 @@ def test_daemon_killed_at_random_instants_loses_nothing_and_says_the_same(
     found: Callable[..., None],
 ) -> None:
     kills = of_scale(10, 200)
-    run_through(kill, kills, "kills", tmp_path, mosquitto, chance, found)
+    run_through(kill, kills, 500.0, "kills", tmp_path, mosquitto, chance, found)
 
 
 def test_daemon_frozen_and_thawed_loses_nothing_and_says_the_same(
@@ -82,12 +81,13 @@ def test_daemon_frozen_and_thawed_loses_nothing_and_says_the_same(
     found: Callable[..., None],
 ) -> None:
     freezes = of_scale(2, 20)
-    run_through(freeze, freezes, "freezes", tmp_path, mosquitto, chance, found)
+    run_through(freeze, freezes, 1000.0, "freezes", tmp_path, mosquitto, chance, found)
 
 
 def run_through(
     disturb: Disturbance,
     times: int,
+    per_second: float,
     name: str,
     directory: Path,
     mosquitto: Mosquitto,
@@ -96,7 +96,7 @@ def run_through(
 ) -> None:
     """Disturb a daemon so many times under load, then hold samples and products against the undisturbed run."""
     config = stream_config(directory / f"{name}.yaml", mosquitto.url, mqtt={"keepalive_s": 5})
-    stream = Stream(rounds=20 + 4 * times)
+    stream = Stream(rounds=40 + 4 * times)
     begun = time.monotonic()
     how: dict[str, int] = {}
     with (
@@ -104,7 +104,7 @@ def run_through(
         closing(Listener(mosquitto.port)) as listener,
         Publisher[SampleBlock](mosquitto.port) as publisher,
     ):
-        publisher.flow(stream.messages(), PER_SECOND)
+        publisher.flow(stream.messages(), per_second)
         for _ in range(times):
             assert publisher.flows, "the stream has ended before the disturbances"
             where = disturb(daemon, chance)
@@ -114,17 +114,17 @@ def run_through(
         publisher.finish_flow()
         publisher.flush()
         sent = [entry.about for entry in publisher.ledger]
-        expected = expected_products(config, sent)
+        expected = expected_products(config, samples_of(sent))
         daemon.wait_until_stored(last_times(sent))
-        daemon.wait(lambda: not differing(listened(listener), expected))
+        daemon.wait(lambda: not differing(published_products(listener), expected))
         assert daemon.stop() == 0, daemon.log
-        said = listened(listener)
-    samples = compared(stored_samples(daemon.store_path), sent)
+        said = published_products(listener)
+    samples = compared(stored_samples(daemon.store_path), samples_of(sent))
     found(
         **{name: times},
         how=how,
         messages=len(sent),
-        messages_per_second=PER_SECOND,
+        messages_per_second=per_second,
         disturbed_s=round(disturbed_s, 1),
         lost_samples=len(samples.missing),
         wrong_samples=len(samples.wrong),
@@ -139,8 +139,3 @@ def run_through(
     assert differing(stored_products(daemon.store_path), expected) == []
     assert contradictions(said) == []
     assert "Traceback" not in daemon.log
-
-
-def listened(listener: Listener) -> list[dict[str, object]]:
-    """Every product that was published, in the order of arrival."""
-    return [document for kind in KINDS for document in listener.documents(f"{kind}/")]
