@@ -40,6 +40,7 @@ _READ_BATCH = 64
 """Packets read before the event loop gets its turn: some milliseconds of work."""
 _GOODBYE_S = 2.0
 _LOOK_S = 1.0
+_PATIENCE_S = 2.0
 _UNSPECIFIED = 0x80
 _KEEP_ALIVE_TIMEOUT = 0x8D
 
@@ -106,7 +107,10 @@ class Connection(aiomqtt.Client):
         self._confirmations: dict[int, asyncio.Future[ReasonCode]] = {}
         self._abandoned = False
         self._paused = False
-        self._pause_lifted = False
+        # Of messages that wait: up to here it reads although there are enough of them.
+        self._allowed = 0
+        self._taken = 0
+        self._untaken = Stall()
         self._client.manual_ack_set(True)
         # The link says what matters; without a logger paho also formats nothing for every packet.
         self._client.disable_logger()
@@ -237,7 +241,7 @@ class Connection(aiomqtt.Client):
             self.unacknowledged += 1
             if self.unacknowledged == self._receive_maximum:
                 self._note_held()
-        if self._intake.full and not self._pause_lifted:
+        if self._intake.full and len(self._intake) >= self._allowed:
             self._pause()
 
     def _on_publish(
@@ -316,8 +320,12 @@ class Connection(aiomqtt.Client):
 
     def relieve(self) -> None:
         """Read on when the intake has room again. The consumer calls this after it has taken something."""
+        self._taken += 1
+        self._allowed = 0
         if self._paused and not self._intake.full:
             self._resume()
+        elif not self._paused and self._intake.full:
+            self._pause()
 
     def _pause(self) -> None:
         sock = self._client.socket()
@@ -356,14 +364,14 @@ class Connection(aiomqtt.Client):
             if useless is not None:
                 self._finish(useless)
                 return
-            if not self._awaits_answer:
-                self._pause_lifted = False
+            waited_s = self._untaken.look((self._taken, self._awaits_answer), elapsed_s)
             if not self._paused:
                 if self._client.loop_misc() != paho.MQTT_ERR_SUCCESS:
                     return
-            elif self._awaits_answer:
-                # A consumer that waits for its own publication would wait for ever: read past the limit.
-                self._pause_lifted = True
+            elif self._awaits_answer and waited_s >= _PATIENCE_S:
+                # A consumer that waits for its own publication would wait for ever: read past the limit, step by step.
+                # One that takes from time to time reads the answers on its way: for it the limit holds.
+                self._allowed = 2 * len(self._intake)
                 self._resume()
             elif self._loop.time() - pinged >= self._client.keepalive / 2:
                 pinged = self._loop.time()

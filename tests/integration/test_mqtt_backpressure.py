@@ -12,6 +12,8 @@ from monitor.io.mqtt import MqttLink
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(60)]
 PAYLOAD = 2000  # bytes: large enough that the socket's buffers cannot hold the backlog
 
+PUBLICATIONS = 20
+
 
 def make_link(broker: Mosquitto, *, queue_size: int = 50, **changes: object) -> MqttLink:
     settings = link_settings(broker, receive_maximum=50, **changes)
@@ -82,7 +84,7 @@ async def test_consumer_that_waits_for_its_own_publication_is_not_deadlocked(
     async with running(make_link(mosquitto, protocol=protocol)) as link:
         await fill(mosquitto, 2000)
         await until(lambda: link.waiting >= 50)
-        await asyncio.wait_for(link.publish("geospace/v1/status", b"{}", retain=False), 8)
+        await asyncio.wait_for(link.publish("geospace/v1/status", b"{}", retain=False), 20)
         assert await drain(link, 2000) == list(range(2000))
 
 
@@ -107,3 +109,30 @@ async def test_qos_0_beyond_the_limit_is_kept(mosquitto: Mosquitto) -> None:
                 await station.publish("geospace/v1/in/mag/TAR", b"%d" % number, qos=0)
         deliveries = await receive_count(link, 100)
     assert [int(delivery.message.payload) for delivery in deliveries] == list(range(100))
+
+
+@pytest.mark.parametrize("protocol", ["5", "3.1.1"])
+async def test_consumer_that_takes_and_publishes_all_the_time_keeps_its_bound(
+    mosquitto: Mosquitto, protocol: str
+) -> None:
+    """Mosquitto lets one message more out for each that we publish, and there is always an answer to wait for."""
+    async with running(make_link(mosquitto, protocol=protocol)) as link:
+        await fill(mosquitto, 6000)
+        most, seen = 0, 0
+        publishing = asyncio.create_task(publish_on(link))
+        async with asyncio.timeout(60):
+            while seen < 3000:
+                deliveries = await link.receive(20, 0.5)
+                await asyncio.sleep(0.02)
+                link.acknowledge(deliveries)
+                seen += len(deliveries)
+                most = max(most, link.waiting)
+        publishing.cancel()
+    # paho reads as many packets at once as it has publications under way.
+    assert most <= link._intake.limit + PUBLICATIONS + 2
+
+
+async def publish_on(link: MqttLink) -> None:
+    while True:
+        sending = (link.publish("geospace/v1/flr/A-B", b"{}", retain=False) for _ in range(PUBLICATIONS))
+        await asyncio.gather(*sending)
