@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,3 +51,12 @@ def stored(daemon: DaemonProcess, source: str) -> int:
 def total(metrics: str, name: str) -> float:
     """The sum over all series of a counter."""
     return sum(float(value) for value in re.findall(rf"^{name}(?:{{.*}})? (\S+)$", metrics, re.MULTILINE))
+
+
+def ask(daemon: DaemonProcess, path: str, patience_s: float) -> tuple[int, str]:
+    """Status and body of an answer, (0, "") where none comes in time: `DaemonProcess.get`, with more patience."""
+    try:
+        with urllib.request.urlopen(daemon.url + path, timeout=patience_s) as answer:
+            return answer.status, answer.read().decode()
+    except OSError:
+        return 0, ""
