@@ -28,7 +28,7 @@ from mqtt_kit import Mosquitto
 from monitor.types import SampleBlock
 
 MAXIMUM_CONNECTIONS = 256
-SPARE_FILES = 200
+SPARE_FILES = 400
 """What is accepted within one turn of the loop, before those go for whom there is no room."""
 SLOW_HEADS = (
     b"",
@@ -194,7 +194,7 @@ def test_slow_connections_by_the_thousand_disturb_nobody(
     # Another client is served as if nothing were.
     assert all(code == 200 for code, _ in watch.answers)
     assert watch.files <= before_files + MAXIMUM_CONNECTIONS + SPARE_FILES
-    assert watch.resident_kB - before_kB < 100_000
+    assert watch.resident_kB - before_kB < 200_000
     # A line a kind and minute.
     assert len(lines) <= 2 * (1 + attack_s // 60) + 2, lines
     # And the daemon has done its work meanwhile.
