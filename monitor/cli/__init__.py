@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO, NoReturn
 
 from monitor import __version__
+from monitor.cli.keeping import add_keeping
 from monitor.cli.learning import add_learning
 from monitor.cli.options import (
     EXIT_CONFIGURATION,
@@ -134,6 +135,7 @@ def _parser() -> argparse.ArgumentParser:
     add_quick(process)
     process.set_defaults(command=_process)
 
+    add_keeping(commands)
     add_learning(commands)
 
     check = commands.add_parser("check-config", help="every fault of a configuration, with its place")

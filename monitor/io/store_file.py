@@ -50,6 +50,8 @@ def connect(path: Path) -> sqlite3.Connection:
 
 def read_only(path: Path) -> sqlite3.Connection:
     """A connection that only reads, beside whoever writes. Raises StoreError."""
+    if not path.exists():
+        raise StoreError(f"{path}: there is no store; is store.path the one of the daemon?")
     with translated(path):
         return sqlite3.connect(
             f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, check_same_thread=False
@@ -65,7 +67,7 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     statements = {sql for (sql,) in connection.execute("SELECT sql FROM sqlite_master")}
     version: int = connection.execute("PRAGMA user_version").fetchone()[0]
     if statements or version:
-        _check(connection, path, statements, version)
+        _check(connection, path, statements)
     mode: str = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
     if mode != "wal":
         raise StoreError(f"{path}: cannot be used in WAL mode; set store.path to a place on a local disk")
@@ -79,14 +81,20 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     connection.execute(EVENT_INDEX)
 
 
-def _check(connection: sqlite3.Connection, path: Path, statements: set[str], version: int) -> None:
+def require_store(connection: sqlite3.Connection, path: Path) -> None:
+    """Raise StoreError where a file is no store, or one of another version."""
     if connection.execute("PRAGMA application_id").fetchone()[0] != _APPLICATION_ID:
         raise StoreError(f"{path}: is a database of another program; set store.path to another place")
+    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
     if version != _SCHEMA_VERSION:
         raise StoreError(
             f"{path}: has schema version {version}, this program writes {_SCHEMA_VERSION};"
             " run the version that wrote it, or set store.path to another place"
         )
+
+
+def _check(connection: sqlite3.Connection, path: Path, statements: set[str]) -> None:
+    require_store(connection, path)
     verdict: str = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
     if verdict != "ok":
         raise StoreDamagedError(f"{path}: {verdict}")

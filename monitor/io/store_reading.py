@@ -11,10 +11,11 @@ import logging
 import sqlite3
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from monitor.io.store_file import translated
+from monitor.io.store_file import read_only, require_store, translated
 from monitor.io.store_queries import EVENT, LATEST, UPDATES
 from monitor.io.store_rows import SAMPLE_COLUMNS, OutboxRow, stored_block
 from monitor.types import Json, Product, SampleBlock
@@ -44,6 +45,15 @@ class StoreReader:
         self._last_row: int = self._read_all(
             "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'sample'"
         )[0][0]
+
+    @classmethod
+    @contextmanager
+    def opened(cls, path: Path) -> Iterator[Self]:
+        """A store that is read beside whoever writes it. Raises StoreError where there is none."""
+        with closing(read_only(path)) as reader:
+            with translated(path):
+                require_store(reader, path)
+            yield cls(path, reader)
 
     def _read_all(self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> list[Any]:
         # Read to the end at once: an open cursor would keep the WAL from being checkpointed.
