@@ -139,7 +139,7 @@ class TestSamples:
 
     def test_memory_does_not_grow_with_what_is_exported(self, store: Store, tmp_path: Path) -> None:
         peaks = []
-        for hours in (6, 18):
+        for hours in (4, 12):
             blocks = [
                 SampleBlock(f"S{hours}", ("H",), T0_NS + hour * HOUR_NS, SECOND_NS, field(3600)[:1])
                 for hour in range(hours)
