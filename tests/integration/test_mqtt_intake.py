@@ -122,6 +122,15 @@ def test_unacknowledgeable_messages_are_never_merged() -> None:
     assert len(intake.take(10)) == 3
 
 
+def test_few_huge_messages_fill_it_as_many_small_ones_do() -> None:
+    intake = Intake(1000, limit_bytes=100)
+    for mid in (1, 2):
+        intake.put(Delivery(Message("a", bytes(60), 0), mid, 1, 1), resent=False)
+        assert intake.full == (mid == 2)
+    intake.take(1)
+    assert not intake.full
+
+
 @pytest.mark.parametrize("delay_s", [0.0, 0.1])
 async def test_wait_ends_with_the_first_message(delay_s: float) -> None:
     intake = Intake(10)

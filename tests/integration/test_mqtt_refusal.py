@@ -13,6 +13,7 @@ from types import SimpleNamespace
 
 import pytest
 from mqtt_kit import Mosquitto, link_settings, receive_count, running, until
+from tls_kit import Authority
 
 from monitor.io.broker import free_port
 from monitor.io.mqtt import MqttLink, MqttSettings
@@ -163,40 +164,6 @@ async def test_packet_above_the_maximum_stays_at_the_broker(mosquitto: Mosquitto
             await station.publish("impf/tar/pt1s/1/hdzs", b"small", retain=False)
         (delivery,) = await receive_count(link, 1)
         assert delivery.message.payload == b"small"
-
-
-class Authority:
-    """A certificate authority made for one test."""
-
-    def __init__(self, directory: Path) -> None:
-        program = shutil.which("openssl")
-        if program is None:
-            pytest.skip("the program openssl is not installed")
-        self.program = program
-        self.directory = directory
-        self.ca = directory / "ca.crt"
-        self._openssl(
-            *("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=Test authority"),
-            *("-addext", "keyUsage=critical,keyCertSign,cRLSign"),
-            *("-keyout", directory / "ca.key", "-out", self.ca),
-        )
-
-    def issue(self, name: str, alternative: str) -> tuple[Path, Path]:
-        """A certificate for `alternative` (`IP:…` or `DNS:…`), and its key."""
-        key, request, certificate = (self.directory / f"{name}.{ending}" for ending in ("key", "csr", "crt"))
-        extensions = self.directory / f"{name}.ext"
-        extensions.write_text(f"subjectAltName={alternative}\n")
-        self._openssl(
-            *("req", "-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={name}", "-keyout", key, "-out", request)
-        )
-        self._openssl(
-            *("x509", "-req", "-in", request, "-CA", self.ca, "-CAkey", self.directory / "ca.key"),
-            *("-CAcreateserial", "-days", "2", "-extfile", extensions, "-out", certificate),
-        )
-        return certificate, key
-
-    def _openssl(self, *arguments: object) -> None:
-        subprocess.run([self.program, *map(str, arguments)], check=True, capture_output=True)
 
 
 @pytest.fixture
