@@ -6,6 +6,8 @@ after the other, two consumers fetch the same backlog as fast as they can:
 - the daemon's intake (`MqttLink`, `Worker.take`, `Store` on disk) acknowledges after the durable commit, no stages;
 - the reference acknowledges on arrival and stores nothing: aiomqtt with its defaults.
 
+A last case is a flood that is refused: valid messages of stations that nobody configured, each under a name of its own.
+
 Claim (exit code 1 where it fails; `--no-check` only prints): every published sample is in the store. Rates are wall
 time and share the machine with the broker; CPU is this process's, the consumer's, all threads. Medians of the rounds.
 """
@@ -16,6 +18,7 @@ import argparse
 import asyncio
 import contextlib
 import json
+import logging
 import sys
 import tempfile
 import time
@@ -34,7 +37,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from monitor.config import Config, quick_config
 from monitor.daemon.worker import Worker
 from monitor.decoders import DECODERS
-from monitor.errors import BrokerError
+from monitor.errors import BrokerError, DecodeError
 from monitor.io.broker import LocalBroker, find_mosquitto
 from monitor.io.metrics import Metrics
 from monitor.io.mqtt import MqttLink, MqttSettings
@@ -55,6 +58,11 @@ class Case:
     stations: int
     samples_a_message: int
     messages: int
+    refused: bool = False
+
+    def code(self, number: int) -> str:
+        """The station that sends a message; of a flood it is one that is not configured."""
+        return f"X{number % 1_000_000:06d}" if self.refused else self.codes[number % self.stations]
 
     @property
     def codes(self) -> list[str]:
@@ -63,14 +71,14 @@ class Case:
 
     @property
     def samples(self) -> int:
-        """Samples in all messages."""
-        return self.messages * self.samples_a_message
+        """Samples in all messages that should be stored."""
+        return 0 if self.refused else self.messages * self.samples_a_message
 
     @property
     def name(self) -> str:
         """For the table."""
         kind = "singles" if self.samples_a_message == 1 else f"batches of {self.samples_a_message}"
-        return f"{self.stations} stations, {kind}"
+        return f"refused, {kind}" if self.refused else f"{self.stations} stations, {kind}"
 
 
 @dataclass(slots=True)
@@ -122,7 +130,7 @@ def publish(port: int, case: Case, start_ns: int) -> None:
     try:
         sent = [
             client.publish(
-                f"geospace/v1/in/mag/{case.codes[number % case.stations]}",
+                f"geospace/v1/in/mag/{case.code(number)}",
                 payload(number, case, start_ns),
                 qos=1,
             )
@@ -137,7 +145,7 @@ def publish(port: int, case: Case, start_ns: int) -> None:
 
 async def publish_elsewhere(port: int, case: Case, start_ns: int) -> None:
     """Run `publish` in a process of its own."""
-    numbers = (port, case.stations, case.samples_a_message, case.messages, start_ns)
+    numbers = (port, case.stations, case.samples_a_message, case.messages, int(case.refused), start_ns)
     child = await asyncio.create_subprocess_exec(
         sys.executable, __file__, "--publish", *(str(number) for number in numbers)
     )
@@ -248,7 +256,7 @@ def time_decoding(config: Config, case: Case, start_ns: int) -> dict[str, float]
     now_ns = time.time_ns()
     messages = [
         Message(
-            f"geospace/v1/in/mag/{case.codes[number % case.stations]}",
+            f"geospace/v1/in/mag/{case.code(number)}",
             payload(number, case, start_ns),
             now_ns,
         )
@@ -262,7 +270,8 @@ def time_decoding(config: Config, case: Case, start_ns: int) -> dict[str, float]
     blocks = [block for message in messages for block in decoder.decode(message)]
     decoded = time.thread_time()
     for block in blocks:
-        pipeline.admit(block)
+        with contextlib.suppress(DecodeError):
+            pipeline.admit(block)
     admitted = time.thread_time()
     return {"decode": (decoded - begin) / len(messages), "admit": (admitted - decoded) / len(messages)}
 
@@ -315,12 +324,15 @@ def report(case: Case, rounds: Sequence[Round], decoding: dict[str, float]) -> i
         "read (paho, aiomqtt, loop)": cpu_s - take_s - acknowledge_s,
         "decode": decoding["decode"],
         "admit": decoding["admit"],
-        "route and count": take_s - store_s - decoding["decode"] - decoding["admit"],
+        "route, count and refuse" if case.refused else "route and count": take_s
+        - store_s
+        - decoding["decode"]
+        - decoding["admit"],
         "store (commit to disk)": store_s,
         "acknowledge": acknowledge_s,
     }
     lost = max(r.missing for r in rounds)
-    print(f"\n{case.name}: {case.messages} messages, {case.samples} samples, {len(rounds)} rounds")
+    print(f"\n{case.name}: {case.messages} messages, {case.samples} samples to store, {len(rounds)} rounds")
     print(
         f"  acknowledged after the commit {1 / wall_s:9.0f} messages/s  {cpu_s * 1e6:7.1f} µs CPU a message"
         f"  {case.samples_a_message / wall_s:9.0f} samples/s"
@@ -331,8 +343,12 @@ def report(case: Case, rounds: Sequence[Round], decoding: dict[str, float]) -> i
     )
     for name, seconds in parts.items():
         print(f"    {name:<28}{seconds * 1e6:8.1f} µs {seconds / cpu_s:6.0%}")
-    each = case.messages / median(r.commits for r in rounds)
-    print(f"  {each:.0f} messages a commit; samples lost: {lost}")
+    commits = median(r.commits for r in rounds)
+    print(
+        f"  {case.messages / commits:.0f} messages a commit; samples lost: {lost}"
+        if commits
+        else "  no commit"
+    )
     return lost
 
 
@@ -341,11 +357,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Messages a second from Mosquitto to the disk.")
     parser.add_argument("--quick", action="store_true", help="tiny sizes: shows that it runs")
     parser.add_argument("--no-check", action="store_true", help="print only; exit 0 whatever comes out")
-    parser.add_argument("--publish", nargs=5, type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--publish", nargs=6, type=int, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     if options.publish:
-        port, stations, samples, messages, start_ns = options.publish
-        publish(port, Case(stations, samples, messages), start_ns)
+        port, stations, samples, messages, refused, start_ns = options.publish
+        publish(port, Case(stations, samples, messages, bool(refused)), start_ns)
         return 0
     if find_mosquitto() is None:
         print("this needs the program mosquitto (apt install mosquitto)", file=sys.stderr)
@@ -354,6 +370,9 @@ def main(arguments: list[str] | None = None) -> int:
     cases = [Case(stations, 1, singles) for stations in (25, 200)] + [
         Case(stations, 60, batches) for stations in (25, 200)
     ]
+    cases.append(Case(25, 1, singles, refused=True))
+    # The flood is told of in sixty lines a minute, which are not what is looked at here.
+    logging.getLogger("monitor.daemon").setLevel(logging.ERROR)
     print("A backlog fetched from Mosquitto with the daemon's default settings")
     lost = 0
     for case in cases:

@@ -345,9 +345,12 @@ class Connection(aiomqtt.Client):
             self._loop.call_soon(self._read)
 
     def unconfirmed_s(self, elapsed_s: float) -> float:
-        """Look, `elapsed_s` after the last time, for how long the oldest publication has waited for its answer (s)."""
+        """Look, `elapsed_s` after the last time, for how long the oldest publication has waited for its answer (s).
+
+        Time in which nothing was read does not count.
+        """
         oldest = next(iter(self._confirmations), None)
-        return self._unconfirmed.look(oldest, 0.0 if oldest is None else elapsed_s)
+        return self._unconfirmed.look(oldest, 0.0 if oldest is None or self._paused else elapsed_s)
 
     @property
     def _awaits_answer(self) -> bool:

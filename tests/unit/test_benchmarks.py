@@ -70,6 +70,7 @@ def test_ingest_quick_stores_every_sample() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count("samples lost: 0") == 4
     assert "store (commit to disk)" in done.stdout
+    assert "refused, singles: 200 messages, 0 samples to store" in done.stdout
 
 
 def test_reference_of_scipy_gives_the_same_three_outputs(spectra: ModuleType) -> None:
