@@ -1,7 +1,7 @@
 """Configuration: `config.yaml` → `Config`, or every fault at once as `file:line:column: message`.
 
 `reading` turns YAML into data with places, `schema`, `mqtt` and `model` say what each value may be, `agreement` what
-several must agree on, `checking` brings them together and `messages` writes the lines for the operator.
+several must agree on, `shadows` what is injected, `checking` brings them together and `messages` writes the lines for the operator.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from monitor.config.model import Config, StationEntry
 from monitor.config.mqtt import Mqtt
 from monitor.config.reading import MAXIMUM_CHARACTERS, Document, Place, read_document, show
 from monitor.config.schema import Input
+from monitor.config.shadows import shadow_sources, shadow_subjects, with_shadows
 from monitor.config.topics import filters_overlap, topic_matches
 from monitor.errors import ConfigurationError, Fault
 
@@ -29,7 +30,10 @@ __all__ = [
     "load_config",
     "parse_config",
     "quick_config",
+    "shadow_sources",
+    "shadow_subjects",
     "topic_matches",
+    "with_shadows",
 ]
 
 

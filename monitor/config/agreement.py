@@ -9,7 +9,18 @@ from monitor.config.http import Http
 from monitor.config.model import DEFAULT_INPUTS, known_stations
 from monitor.config.mqtt import Mqtt
 from monitor.config.reading import START, Document, Path
-from monitor.config.schema import CraftWindows, Input, Outputs, Spectra, Store, Windows, parse_pair
+from monitor.config.schema import (
+    CraftWindows,
+    Injection,
+    Input,
+    Models,
+    Outputs,
+    Spectra,
+    Store,
+    Windows,
+    parse_pair,
+)
+from monitor.config.shadows import shadow_faults
 from monitor.config.topics import filters_overlap
 from monitor.stations import Station, is_wrong_order
 from monitor.types import Json, Pair
@@ -51,6 +62,7 @@ def agreement_faults(
     _check_inputs(document, values, paths.get("inputs"))
     _check_mqtt(document, values.get("mqtt", Mqtt()))
     _check_http(document, values.get("http", Http()))
+    _check_injection(document, values, pairs)
     _check_numbers(document, values)
 
 
@@ -251,6 +263,22 @@ def _check_http(document: Document, http: Http) -> None:
         )
     if http.password_file is not None and http.username is None:
         _add(document, ("http", "password_file"), "password_file needs a username; add it")
+
+
+def _check_injection(document: Document, values: Mapping[str, Any], pairs: list[tuple[Pair, Path]]) -> None:
+    names = {code for pair, _ in pairs for code in pair.stations}
+    names |= {name.upper() for key in ("stations", "chains", "craft") for name in values.get(key, ())}
+    inputs = _good(document, values, "inputs", DEFAULT_INPUTS)
+    outputs = _good(document, values, "outputs", Outputs())
+    for key, message in shadow_faults(
+        values.get("injection", Injection()),
+        taken=names,
+        inputs=inputs,
+        root=None if outputs is None else outputs.root,
+        windows=values.get("windows", Windows()),
+        models=values.get("models", Models()),
+    ):
+        _add(document, ("injection", key), message)
 
 
 def _check_numbers(document: Document, values: Mapping[str, Any]) -> None:

@@ -20,6 +20,7 @@ from monitor.config.schema import (
     Density,
     Events,
     ImagmqttOptions,
+    Injection,
     Input,
     Intake,
     Log,
@@ -132,6 +133,7 @@ class Config(BaseModel):
     store: Store = Store()
     http: Http = Http()
     intake: Intake = Intake()
+    injection: Injection = Injection()
     log: Log = Log()
     plugins: dict[str, dict[str, Any]] = Field(default_factory=dict)
 

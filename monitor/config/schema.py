@@ -304,6 +304,13 @@ class Intake(Section):
     batch_s: Annotated[float, Field(gt=0, le=60)] = 0.2
 
 
+class Injection(Section):
+    """Shadows that are fed with signals of known truth, to see whether the whole path still gives them back."""
+
+    pair: bool = False
+    craft: bool = False
+
+
 class Log(Section):
     """What is logged."""
 

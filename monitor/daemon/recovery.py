@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
-from monitor.config import Config
+from monitor.config import Config, shadow_sources
 from monitor.daemon.checkpoint import CURSOR, Checkpoints, set_aside
 from monitor.decoders.base import parse_time_ns
 from monitor.io.store import Store
@@ -252,7 +252,8 @@ class Recovery:
 
     def events(self) -> list[dict[str, Json]]:
         """The newest update of each event of the last days, and of those that are open still, oldest first."""
-        known = subjects_of(self._config, "health")
+        # What is injected has the time of day, and the real sources may be of another one.
+        known = subjects_of(self._config, "health") - shadow_sources(self._config.injection)
         clocks = [clock for code, clock in self._store.sources().items() if code in known]
         begin_ns = max(clocks, default=_EVENTS_NS) - _EVENTS_NS
         newest: dict[str, dict[str, Json]] = {}

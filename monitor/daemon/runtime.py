@@ -20,8 +20,9 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TypeVar
 
-from monitor.config import Config
+from monitor.config import Config, with_shadows
 from monitor.daemon.degradation import Degradation
+from monitor.daemon.injection import Injection
 from monitor.daemon.link import Filters, open_link
 from monitor.daemon.publisher import Publisher
 from monitor.daemon.secrets import http_credentials
@@ -76,7 +77,7 @@ class Daemon:
         on_product: Callable[[Product], None] | None = None,
         on_ready: Callable[[str], None] | None = None,
     ) -> None:
-        self._config = config
+        self._config = config = with_shadows(config)
         self._on_product = on_product
         self._on_ready = on_ready
         self._stop = asyncio.Event()
@@ -96,6 +97,7 @@ class Daemon:
         self._filters: Filters
         self._worker: Worker
         self._publisher: Publisher
+        self._injection: Injection
 
     def stop(self) -> None:
         """End the run: finish what is in hand, say goodbye, close (call it on the loop)."""
@@ -152,6 +154,7 @@ class Daemon:
                 offline=status_message(self._started_ns, "offline", self._models),
                 on_fault=lambda reason: self._note("outbox", reason),
             )
+            self._injection = Injection(self._config, settings, self._metrics)
             await self._in_thread(self._observe)
             self._up = True
             self._metrics.degraded("start", degraded=False)
@@ -172,11 +175,14 @@ class Daemon:
         house = asyncio.create_task(self._keep_house(), name="housekeeping")
         intake = asyncio.create_task(self._take_in(), name="intake")
         stopped = asyncio.create_task(self._stop.wait(), name="stop")
+        # Its end is nobody's end: it is not among the tasks that the daemon stands and falls with.
+        injection = asyncio.create_task(self._injection.run(), name="injection")
         tasks = [link, publisher, house, intake]
         try:
             await asyncio.wait([*tasks, stopped], return_when=asyncio.FIRST_COMPLETED)
         finally:
             self._stop.set()
+            await end(injection)
             await end(house)
             # The intake ends by itself, after the batch in hand; the publisher after what that gave.
             await asyncio.gather(intake, return_exceptions=True)
@@ -362,6 +368,7 @@ class Daemon:
             models=self._models,
             missing=self._worker.pipeline.missing_models if self._up else {},
             stale=self._metrics.is_stale,
+            injection=self._injection.page() if self._up else {},
         )
 
     def _queues(self) -> dict[str, int]:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 
 from monitor import __version__
-from monitor.config import Config
+from monitor.config import Config, shadow_sources, shadow_subjects
 from monitor.daemon.worker import Reading
 from monitor.models.base import ModelInfo
 from monitor.types import SECOND_NS, Json, iso_time
@@ -43,16 +43,22 @@ def status_page(
     models: Sequence[ModelInfo] = (),
     missing: Mapping[str, str] | None = None,
     stale: Callable[[str, str], bool] = lambda _kind, _subject: False,
+    injection: Mapping[str, Mapping[str, Json]] | None = None,
 ) -> Json:
     """The object of `/api/status`.
 
     `reasons` are those why the daemon is not ready, `missing` the learned models that cannot be used, and `stale` says
-    of a kind and a subject whether its newest object is over.
+    of a kind and a subject whether its newest object is over. `injection` has what is known of each injected signal.
     """
+    unreal = shadow_sources(config.injection) | shadow_subjects(config.injection)
 
     def shown(kind: str, subject: str, document: Json) -> Json:
         return None if document is None else {**document, "stale": stale(kind, subject)}
 
+    pairs = {pair.name: shown("flr", pair.name, reading.latest.get(pair.name)) for pair in config.pair_list}
+    regions = {
+        craft: shown("region", craft, _without_map(reading.regions.get(craft))) for craft in config.craft
+    }
     return {
         **_head(started_ns, "degraded" if reasons else "online", models),
         "reasons": list(reasons),
@@ -68,18 +74,19 @@ def status_page(
         "sources": {
             source: {"last_sample": iso_time(clock), "health": reading.health.get(source)}
             for source, clock in sorted(reading.source_clocks.items())
+            if source not in unreal
         },
-        "pairs": {
-            pair.name: shown("flr", pair.name, reading.latest.get(pair.name)) for pair in config.pair_list
-        },
+        "pairs": {pair: product for pair, product in pairs.items() if pair not in unreal},
         "chains": {
             chain.name: shown("plasmapause", chain.name, reading.chains.get(chain.name))
             for chain in config.chain_list
         },
-        "regions": {
-            craft: shown("region", craft, _without_map(reading.regions.get(craft))) for craft in config.craft
-        },
+        "regions": {craft: product for craft, product in regions.items() if craft not in unreal},
         "events": list(reading.events),
+        "injection": {
+            subject: {**known, "newest": pairs.get(subject) or regions.get(subject)}
+            for subject, known in (injection or {}).items()
+        },
     }
 
 

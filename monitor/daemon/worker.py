@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from monitor.config import Config, topic_matches
+from monitor.config import Config, shadow_subjects, topic_matches
 from monitor.config.schema import CraftWindows, Windows
 from monitor.daemon.checkpoint import Checkpoints
 from monitor.daemon.complaints import Complaints
@@ -102,8 +102,9 @@ class Worker:
         chains = [chain for chain in config.chain_list if chain.pairs]
         pairs = {pair.name for chain in chains for pair in chain.pairs}
         metrics.expect_events(PLASMAPAUSE.kind, sorted(pairs.union(chain.name for chain in chains)))
+        there = [craft for craft in config.craft if craft not in shadow_subjects(config.injection)]
         for sides in SIDES:
-            metrics.expect_events(sides.boundary.kind, config.craft)
+            metrics.expect_events(sides.boundary.kind, there)
         self._unstored: list[SampleBlock] = []
         self._uncommitted: list[tuple[Product, bytes]] = []
         # Rows up to the first are stored; rows up to the second have gone into the pipeline.

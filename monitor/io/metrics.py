@@ -171,6 +171,24 @@ class Metrics:
             ("concern",),
             registry=self.registry,
         )
+        self._injected = Counter(
+            "geospace_injection_windows_total",
+            "Windows of injected signals that were judged since the program started.",
+            ("subject", "outcome"),
+            registry=self.registry,
+        )
+        self._injected_time = Gauge(
+            "geospace_injection_data_timestamp_seconds",
+            "End of the last injected window that was judged, Unix time.",
+            ("subject",),
+            registry=self.registry,
+        )
+        self._recovered = Gauge(
+            "geospace_injection_recovered_ratio",
+            "Share of the injected windows of the last 24 hours that were labelled as the signal was.",
+            ("subject",),
+            registry=self.registry,
+        )
         self._products = ProductGauges(monotonic_ns)
         self.registry.register(self._products)
         self.registry.register(ProcessCollector(registry=None))
@@ -241,6 +259,24 @@ class Metrics:
         """Set the size of the store and the room left on its file system (bytes)."""
         self._store_bytes.set(size)
         self._store_free.set(free)
+
+    def expect_injection(self, subject: str, outcomes: Iterable[str]) -> None:
+        """Show from the start, at 0, what may become of injected windows."""
+        for outcome in outcomes:
+            self._injected.labels(subject, outcome)
+
+    def injection_judged(self, subject: str, outcome: str, end_s: float) -> None:
+        """Count a verdict on the injected window that ended at `end_s` (Unix time)."""
+        self._injected.labels(subject, outcome).inc()
+        self._injected_time.labels(subject).set(end_s)
+
+    def injection_recovered(self, subject: str, ratio: float | None) -> None:
+        """Set the share of injected windows that were recovered; None takes it away."""
+        if ratio is not None:
+            self._recovered.labels(subject).set(ratio)
+        else:
+            with suppress(KeyError):
+                self._recovered.remove(subject)
 
     def product(self, product: Product) -> None:
         """Show a product (`flr`, `health`, `plasmapause`, `region` or `event`; others have no metrics).

@@ -8,7 +8,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 
-from monitor.config import Config
+from monitor.config import Config, shadow_sources, shadow_subjects
 from monitor.models.base import ModelInfo
 from monitor.models.flr import FlrModel, load_flr
 from monitor.pipeline.chains import Chains, Keeper, Kp
@@ -22,7 +22,7 @@ from monitor.pipeline.settings import (
     spectrum_parameters,
     window_parameters,
 )
-from monitor.pipeline.space import Space, craft_patience
+from monitor.pipeline.space import Space, craft_patience, real
 from monitor.stages.admission import Admission
 from monitor.stages.classify import ClassifyStage
 from monitor.stages.density import DensityStage
@@ -77,6 +77,8 @@ class Pipeline:
         smooth: bool = False,
         on_failure: Callable[[Failure], None] | None = None,
     ) -> None:
+        # What is fed with synthetic signals is labelled like all else, and nothing real is held against it.
+        self._shadows = shadow_sources(config.injection) | shadow_subjects(config.injection)
         self._guard = Guard(watch, on_failure)
         self._watch = self._guard.watch
         self._missing: dict[str, str] = {}
@@ -104,13 +106,19 @@ class Pipeline:
             windows.lateness_ns,
             windows.span_ns,
             model=None if info is None else info.label,
+            shadows=self._shadows,
         )
         self._kp = Kp(config.density.kp, KpMemory(windows.span_ns))
         self._density = DensityStage(line_field(config, used, pairs), night=config.density.night)
         self._chains = Chains.of(config, used, places, windows, self._guard)
         self._spectra = SpectrumProductStage(windows.span_ns) if config.outputs.spectra else None
         self._health = HealthStage(
-            pairs_of, windows.lateness_ns, windows.cadence_ns, config.craft, craft_patience(config)
+            pairs_of,
+            windows.lateness_ns,
+            windows.cadence_ns,
+            config.craft,
+            craft_patience(config),
+            shadows=self._shadows,
         )
         self._keepers: dict[str, Keeper] = {
             "admission": self._admission,
@@ -247,9 +255,10 @@ class Pipeline:
                     products += self._told(spectra, resonances)
         pair_clocks = self._window.pair_clocks
         products += self._along(found, products, pair_clocks)
-        clocks = self._window.clocks
+        clocks = real(self._window.clocks, self._shadows)
         if clocks:
-            reading = SourceClocks(clocks, max([*clocks.values(), *pair_clocks.values()]))
+            now_ns = max([*clocks.values(), *real(pair_clocks, self._shadows).values()])
+            reading = SourceClocks(clocks, now_ns)
             products += self._guard.alone("health", ALL, lambda: self._health.feed([reading]))
         return products
 

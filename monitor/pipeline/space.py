@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 
-from monitor.config import Config
+from monitor.config import Config, shadow_subjects
 from monitor.models.base import ModelInfo
 from monitor.models.region import load_region
 from monitor.pipeline.chains import Keeper
@@ -52,6 +52,8 @@ class Space:
     guard : Guard
     models : tuple of ModelInfo
         The network, where there is one.
+    shadows : frozenset of str
+        Those that are fed with synthetic signals: they have regions, but cross nothing.
     """
 
     craft: tuple[str, ...]
@@ -62,6 +64,7 @@ class Space:
     event: CraftEventStage
     guard: Guard
     models: tuple[ModelInfo, ...]
+    shadows: frozenset[str]
 
     @classmethod
     def of(cls, config: Config, guard: Guard, missing: dict[str, str] | None = None) -> Space:
@@ -80,6 +83,7 @@ class Space:
         windows, labels = craft_window_parameters(config), region_label_parameters(config)
         # A revision may also change what is said of the windows around it.
         remember_ns = windows.span_ns + 2 * labels.neighbour_ns
+        shadows = shadow_subjects(config.injection)
         return cls(
             craft=config.craft,
             window=CraftWindowStage(config.craft, windows),
@@ -91,9 +95,10 @@ class Space:
                 windows.patience_ns,
                 remember_ns,
                 model=models[0].label if models else None,
+                shadows=shadows,
             ),
             event=CraftEventStage(
-                config.craft,
+                [craft for craft in config.craft if craft not in shadows],
                 craft_crossing_parameters(config),
                 length_ns=labels.length_ns,
                 hop_ns=windows.hop_ns,
@@ -102,6 +107,7 @@ class Space:
             ),
             guard=guard,
             models=models,
+            shadows=shadows,
         )
 
     @property
@@ -159,14 +165,15 @@ class Space:
                 events = [
                     product
                     for craft, findings in by_craft.items()
+                    if craft not in self.shadows
                     for product in self.guard.alone(
                         "craft_event", craft, partial(self.event.feed, [*issued[craft], *findings])
                     )
                 ]
             products = [*chain.from_iterable(issued.values()), *events]
-        clocks = self.window.clocks
+        clocks = real(self.window.clocks, self.shadows)
         if clocks:
-            now_ns = max(self.window.craft_clocks.values())
+            now_ns = max(real(self.window.craft_clocks, self.shadows).values())
             reading = [*windows, SourceClocks(clocks, now_ns, Domain.CRAFT)]
             products += self.guard.alone("craft_health", ALL, lambda: health.feed(reading))
         return products
@@ -188,6 +195,11 @@ def _sources(blocks: Sequence[SampleBlock]) -> list[str]:
 
 def _crafts(windows: Sequence[CraftStretch | CraftHole]) -> list[str]:
     return [window.craft for window in windows]
+
+
+def real(clocks: Mapping[str, int], shadows: Collection[str]) -> dict[str, int]:
+    """The clocks of what is there."""
+    return {name: clock for name, clock in clocks.items() if name not in shadows}
 
 
 def craft_patience(config: Config) -> Patience | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -86,6 +86,8 @@ class HealthStage:
     craft : sequence of str
     craft_patience : Patience, optional
         Needed where there are spacecraft. A spacecraft must not have the name of a station.
+    shadows : collection of str
+        Sources of synthetic signals, of which nothing is said.
     """
 
     lookback_ns = 0
@@ -97,7 +99,10 @@ class HealthStage:
         offline_ns: int,
         craft: Sequence[str] = (),
         craft_patience: Patience | None = None,
+        *,
+        shadows: Collection[str] = (),
     ) -> None:
+        self._shadows = frozenset(shadows)
         self._patience = {Domain.GROUND: Patience(lateness_ns, offline_ns)}
         self._of_domain = {
             Domain.GROUND: {
@@ -201,6 +206,8 @@ class HealthStage:
         begun_ns = self._begun_ns.setdefault(reading.domain, reading.now_ns)
         changed = []
         for code, subject in self._of_domain[reading.domain].items():
+            if code in self._shadows:
+                continue
             clock = reading.clocks.get(code)
             state = _state(subject, clock, begun_ns, reading.now_ns, patience)
             if state is not None and state is not subject.said:

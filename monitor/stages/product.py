@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from monitor.stages.ledger import RevisionLedger
 from monitor.types import (
@@ -42,14 +42,23 @@ class ProductStage:
         How far back revisions are told apart (as far as late samples can change a product).
     model : str, optional
         Name of the learned model; by default there is none.
+    shadows : collection of str
+        Pairs that are fed with synthetic signals: their objects say so.
     """
 
     lookback_ns = 0
 
     def __init__(
-        self, cadence_ns: int, lateness_ns: int, remember_ns: int, *, model: str | None = None
+        self,
+        cadence_ns: int,
+        lateness_ns: int,
+        remember_ns: int,
+        *,
+        model: str | None = None,
+        shadows: Collection[str] = (),
     ) -> None:
         self._valid_ns = cadence_ns + lateness_ns + GRACE_NS
+        self._shadows = frozenset(shadows)
         self._ledger = RevisionLedger(remember_ns)
         self._model = model
 
@@ -69,7 +78,7 @@ class ProductStage:
 
     def _issue(self, finding: Finding) -> Product | None:
         pair, time_ns = finding.pair.name, finding.end_ns
-        content = _content(finding, self._model)
+        content = _content(finding, self._model, is_shadow=pair in self._shadows)
         turn = self._ledger.turn(pair, time_ns, content)
         if turn is None:
             return None
@@ -93,7 +102,7 @@ class ProductStage:
         )
 
 
-def _content(finding: Finding, model: str | None) -> dict[str, Json]:
+def _content(finding: Finding, model: str | None, *, is_shadow: bool) -> dict[str, Json]:
     """Everything of an `flr` object that revisions are judged by."""
     reading, physical = finding.reading, finding.physical
     learned = "physical_only" not in finding.flags
@@ -124,7 +133,7 @@ def _content(finding: Finding, model: str | None) -> dict[str, Json]:
         "mlt_h": None if finding.mlt_h is None else number(finding.mlt_h),
         "illumination": None if finding.illumination is None else str(finding.illumination),
         "coverage": {station: number(share) for station, share in finding.coverage},
-        "flags": sorted(_flags(finding)),
+        "flags": sorted(_flags(finding, is_shadow=is_shadow)),
         "model": {"classifier": model, "regressor": model}
         if learned and model is not None
         else {"classifier": _ESTIMATOR, "regressor": _ESTIMATOR},
@@ -152,13 +161,14 @@ def _harmonic(finding: Finding, *, learned: bool) -> int | None:
     return 1 if learned and finding.reading is not None else None
 
 
-def _flags(finding: Finding) -> frozenset[str]:
+def _flags(finding: Finding, *, is_shadow: bool) -> frozenset[str]:
     """The finding's flags, as far as they agree with the final label."""
+    flags = finding.flags | {"injection"} if is_shadow else finding.flags
     if finding.label is not Label.NO_FREQ:
-        return finding.flags - _REASONS
+        return flags - _REASONS
     if finding.probability is not None and finding.physical.label is not Label.NO_FREQ:
-        return finding.flags | {"unconfirmed"}
-    return finding.flags
+        return flags | {"unconfirmed"}
+    return flags
 
 
 def _agrees(finding: Finding) -> bool:

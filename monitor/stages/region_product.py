@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from monitor.stages.ledger import RevisionLedger
 from monitor.stages.product import GRACE_NS, number
@@ -23,17 +23,27 @@ class RegionProductStage:
         How far back revisions are told apart.
     model : str or None
         Name of the network.
+    shadows : collection of str
+        Spacecraft that are fed with synthetic signals: their objects say so.
     """
 
     lookback_ns = 0
 
     def __init__(
-        self, length_ns: int, hop_ns: int, lateness_ns: int, remember_ns: int, *, model: str | None = None
+        self,
+        length_ns: int,
+        hop_ns: int,
+        lateness_ns: int,
+        remember_ns: int,
+        *,
+        model: str | None = None,
+        shadows: Collection[str] = (),
     ) -> None:
         self._window_s = length_ns / SECOND_NS
         self._valid_ns = hop_ns + lateness_ns + GRACE_NS
         self._ledger = RevisionLedger(remember_ns)
         self._model = model
+        self._shadows = frozenset(shadows)
 
     def feed(self, items: Sequence[RegionLabel] | Tick) -> list[Product]:
         """The objects that are new or say something new."""
@@ -51,7 +61,7 @@ class RegionProductStage:
 
     def _issue(self, label: RegionLabel) -> Product | None:
         craft, time_ns = label.finding.craft, label.finding.end_ns
-        content = _content(label, self._model)
+        content = _content(label, self._model, is_shadow=craft in self._shadows)
         turn = self._ledger.turn(craft, time_ns, content)
         if turn is None:
             return None
@@ -74,9 +84,12 @@ class RegionProductStage:
         )
 
 
-def _content(label: RegionLabel, model: str | None) -> dict[str, Json]:
+def _content(label: RegionLabel, model: str | None, *, is_shadow: bool) -> dict[str, Json]:
     """Everything of a `region` object that revisions are judged by."""
     finding = label.finding
+    flags = finding.flags | {"alone"} if label.alone else finding.flags
+    if is_shadow:
+        flags |= {"injection"}
     by_region = confidence = None
     if finding.probability is not None:
         by_region = {
@@ -93,6 +106,6 @@ def _content(label: RegionLabel, model: str | None) -> dict[str, Json]:
         "bridged": number(finding.bridged),
         "support_s": number(finding.support_s),
         "cam": None if finding.cam is None else list(finding.cam),
-        "flags": sorted(finding.flags | {"alone"} if label.alone else finding.flags),
+        "flags": sorted(flags),
         "model": {"classifier": model},
     }

@@ -35,6 +35,14 @@ from monitor.types.samples import (
     Tick,
     iso_time,
 )
+from monitor.types.shadow import (
+    SHADOW_CRAFT,
+    SHADOW_HOLD_NS,
+    SHADOW_L,
+    SHADOW_PAIR,
+    Shadow,
+    ShadowTruth,
+)
 from monitor.types.space import (
     CELL_NS,
     CONTEXT_CELLS,
@@ -65,6 +73,10 @@ __all__ = [
     "CONTEXT_CELLS",
     "REGIONS",
     "SECOND_NS",
+    "SHADOW_CRAFT",
+    "SHADOW_HOLD_NS",
+    "SHADOW_L",
+    "SHADOW_PAIR",
     "SUPPORT_CELLS",
     "VARIABLES",
     "WINDOW_CELLS",
@@ -100,6 +112,8 @@ __all__ = [
     "ResonanceBatch",
     "ResonanceEvidence",
     "SampleBlock",
+    "Shadow",
+    "ShadowTruth",
     "SpectrumBatch",
     "StationQuality",
     "Tick",

@@ -476,6 +476,8 @@ class TestMetrics:
         metrics.queue_depth("intake", 0)
         metrics.models([MODEL])
         metrics.event_began("plasmapause_crossing", "one")
+        metrics.injection_judged("INJP-INJQ", "recovered", 0.0)
+        metrics.injection_recovered("INJP-INJQ", 1.0)
         newest = {product.kind: product for product in products() if body_is_resonant(product)}
         newest["plasmapause"] = STATED
         newest["event"] = begun()

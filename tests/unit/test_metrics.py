@@ -370,6 +370,24 @@ class TestModels:
         assert not [name for name, _ in series(Metrics()) if name == "geospace_model_info"]
 
 
+class TestInjection:
+    def test_outcomes_are_there_from_the_start_and_the_ratio_once_it_is_known(self) -> None:
+        metrics = Metrics()
+        metrics.expect_injection("INJECT", ["recovered", "missing"])
+        metrics.injection_recovered("INJECT", None)
+        counted = "geospace_injection_windows_total"
+        assert value(metrics, counted, subject="INJECT", outcome="missing") == 0.0
+        assert value(metrics, "geospace_injection_recovered_ratio", subject="INJECT") is None
+        assert value(metrics, "geospace_injection_data_timestamp_seconds", subject="INJECT") is None
+        metrics.injection_judged("INJECT", "recovered", 1800.0)
+        metrics.injection_recovered("INJECT", 1.0)
+        assert value(metrics, counted, subject="INJECT", outcome="recovered") == 1.0
+        assert value(metrics, "geospace_injection_recovered_ratio", subject="INJECT") == 1.0
+        assert value(metrics, "geospace_injection_data_timestamp_seconds", subject="INJECT") == 1800.0
+        metrics.injection_recovered("INJECT", None)
+        assert value(metrics, "geospace_injection_recovered_ratio", subject="INJECT") is None
+
+
 def full() -> Metrics:
     metrics = Metrics(["native"], reasons=["not_json"])
     dense = flr()
@@ -388,6 +406,8 @@ def full() -> Metrics:
     metrics.models_missing({"flr": False, "region": True})
     metrics.part_failed("regress")
     metrics.degraded("model_region", degraded=True)
+    metrics.injection_judged("INJP-INJQ", "recovered", 1.0)
+    metrics.injection_recovered("INJP-INJQ", 1.0)
     return metrics
 
 
@@ -419,6 +439,9 @@ CONTRACT = {
     "geospace_queue_depth": ("gauge", {"queue"}),
     "geospace_store_bytes": ("gauge", set()),
     "geospace_store_free_bytes": ("gauge", set()),
+    "geospace_injection_recovered_ratio": ("gauge", {"subject"}),
+    "geospace_injection_windows": ("counter", {"subject", "outcome"}),
+    "geospace_injection_data_timestamp_seconds": ("gauge", {"subject"}),
     "geospace_build": ("info", {"version", "python"}),
     "geospace_model": ("info", {"kind", "model", "sha256"}),
     "geospace_model_missing": ("gauge", {"kind"}),
