@@ -205,8 +205,10 @@ class Worker:
         now = time.monotonic_ns()
         if not self._uncommitted and not at_once and now - self._state_ns < _STATE_INTERVAL_NS:
             return False
-        stored = self._store_products(self._checkpoints.write(self.pipeline.snapshot(), self._fed_row))
-        self._checkpoints.committed()
+        states = self._checkpoint()
+        stored = self._store_products(states)
+        if states:
+            self._checkpoints.committed()
         self._state_ns = now
         return stored
 
@@ -227,6 +229,16 @@ class Worker:
 
     def _new_pipeline(self) -> Pipeline:
         return Pipeline(self._config, self._timed, on_failure=self._failures.note)
+
+    def _checkpoint(self) -> dict[str, str]:
+        """The states to store; none where a stage cannot write its own."""
+        try:
+            states = self._checkpoints.write(self.pipeline.snapshot(), self._fed_row)
+        except Exception as error:  # noqa: BLE001  (products must go out; the last checkpoint is as good, and all that was fed since it is fed again after a restart)
+            self._failures.outside("checkpoint", error)
+            return {}
+        self._failures.worked("checkpoint")
+        return states
 
     def _store_products(self, states: Mapping[str, str]) -> bool:
         """Store the products that wait, with states; return whether there were any."""

@@ -13,6 +13,7 @@ from monitor.config import Config
 from monitor.pipeline import Pipeline, space
 from monitor.pipeline.guard import ALL, Failure
 from monitor.science.synthetic.ground import EMMA, GroundSimulator, quiet_day
+from monitor.stages import region_memory
 from monitor.types import SECOND_NS, Product, SampleBlock, Tick
 
 T0_NS = 1_504_771_200 * SECOND_NS
@@ -195,17 +196,25 @@ def test_chain_that_a_stage_raises_for_takes_no_other_with_it(
 
 
 def test_chain_that_raised_begins_anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    pipeline, _ = tolerant(SHORT)
+    """The window that it raises for is remembered: nothing would come after it, were it not let go."""
+    pipeline, failures = tolerant(SHORT)
     stage = pipeline._chains.chain
-    with monkeypatch.context() as patch:
-        patch.setattr(stage, "_turn", lambda *_: 1 / 0)
-        for piece in blocks(60)[:7]:
-            pipeline.feed(piece)
-        assert list(pipeline.failing) == ["chain"]
-    late = [product for piece in blocks(60)[7:] for product in pipeline.feed(piece)]
-    late += pipeline.feed(Tick(180 * SECOND_NS))
-    assert pipeline.failing == {}
-    assert {key[1] for key in said(late, "plasmapause")} == {"north", "south"}
+    turn, poison_ns = stage._turn, T0_NS + 1800 * SECOND_NS
+
+    def poisoned_turn(memory: Any, place: int) -> Any:
+        if (memory.chain.name, memory.windows[place].end_ns) == ("south", poison_ns):
+            raise ZeroDivisionError("poison")
+        return turn(memory, place)
+
+    monkeypatch.setattr(stage, "_turn", poisoned_turn)
+    early = [product for piece in blocks(60)[:7] for product in pipeline.feed(piece)]
+    assert list(pipeline.failing) == ["chain"]
+    found = early + [product for piece in blocks(60)[7:] for product in pipeline.feed(piece)]
+    found += pipeline.feed(Tick(180 * SECOND_NS))
+    assert (len(failures), pipeline.failing) == (1, {})
+    wanted = said(whole(False), "plasmapause").keys() - {("plasmapause", "south", poison_ns)}
+    assert said(found, "plasmapause").keys() == wanted
+    assert ("plasmapause", "south", poison_ns + 600 * SECOND_NS) in wanted
 
 
 @pytest.mark.parametrize("part", ["event", "health"])
@@ -282,6 +291,28 @@ def test_spacecraft_that_a_stage_raises_for_takes_no_other_with_it(
     lost = {key[0] for key in expected.keys() - said(found, *kinds).keys()}
     # Events rest on what the network finds, not on labels.
     assert lost == {"region": {"region", "event"}, "event": {"event"}}.get(part, {"region"})
+
+
+def test_spacecraft_whose_label_raised_begins_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As with a chain: the window that it raises for is remembered."""
+    monkeypatch.setattr(space, "load_region", lambda _choice: _Network())
+    right = {key[2] for key in said(flight(Pipeline(CRAFT)), "region")}
+    advance, poison_ns = region_memory.advance, sorted(right)[3]
+
+    def poisoned_advance(parameters: Any, state: Any, end_ns: int, probability: Any) -> Any:
+        if end_ns == poison_ns:
+            raise ZeroDivisionError("poison")
+        return advance(parameters, state, end_ns, probability)
+
+    monkeypatch.setattr(region_memory, "advance", poisoned_advance)
+    pipeline, failures = tolerant(CRAFT)
+    found = {key[2] for key in said(flight(pipeline), "region")}
+    assert found == right - {poison_ns}
+    assert {(one.part, one.subject) for one in failures} == {
+        ("region_label", "MMS1"),
+        ("region_label", "C1"),
+    }
+    assert (len(failures), pipeline.failing) == (2, {})
 
 
 def test_ground_goes_on_where_all_of_space_raises(monkeypatch: pytest.MonkeyPatch) -> None:

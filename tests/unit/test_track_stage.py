@@ -103,6 +103,32 @@ def test_what_the_tracker_changes_is_flagged() -> None:
     assert told(stage().feed(lone))[5] == (5, "NoFreq", ["decimated", "dropped"])
 
 
+def test_run_that_raised_half_way_is_made_up_for_when_the_same_comes_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rows = [*(finding(n) for n in range(3)), *(finding(n, DOUBTFUL, 10.2) for n in range(3, 7))]
+    late = [finding(n, NOTHING) for n in range(3)]
+    whole, broken = stage(), stage()
+    whole.feed(rows)
+    expected = whole.feed(late)
+    assert len(expected) > 3
+    broken.feed(rows)
+    turn, calls = broken._turn, iter(range(100))
+    with monkeypatch.context() as patch:
+        patch.setattr(broken, "_turn", lambda live: 1 / 0 if next(calls) == 4 else turn(live))
+        with pytest.raises(ZeroDivisionError):
+            broken.feed(late)
+    assert broken.feed(late) == expected
+
+
+def test_pair_that_is_forgotten_begins_anew() -> None:
+    running = stage()
+    running.feed([finding(n) for n in range(6)])
+    running.forget(PAIR.name)
+    assert running.feed([finding(6)]) == stage().feed([finding(6)])
+    assert len(running.snapshot()["pairs"]) == 1
+
+
 def test_window_that_was_never_judged_stays_without_a_resonance() -> None:
     found = stage().feed([*(finding(n) for n in range(6)), finding(6, None)])
     assert told(found)[6] == (6, "NoFreq", ["gap"])

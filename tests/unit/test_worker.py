@@ -317,6 +317,51 @@ def test_batch_on_which_the_pipeline_fails_is_left_out(
     assert worker.read().failing == {}
 
 
+def test_state_that_cannot_be_written_holds_no_product_back_and_is_made_up_for(
+    store: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    first = worker_on(store)
+    run(first, messages(0, 7))
+    with monkeypatch.context() as patch:
+        patch.setattr(first.pipeline, "snapshot", lambda: 1 / 0)
+        assert run(first, messages(7, 8))
+        assert first.read().failing.keys() == {"part_checkpoint"}
+    assert len(ids(store)) == 3
+    # Killed now: what was fed since the last checkpoint is fed again, and says the same.
+    second = worker_on(store)
+    assert len(ids(store)) == 3
+    run(second, messages(15, 10))
+    assert second.read().failing == {}
+    with Store.open(tmp_path / "whole.sqlite", retention_ns=1 << 60, product_retention_ns=None) as other:
+        whole = worker_on(other)
+        for minute in range(25):
+            run(whole, messages(minute))
+        assert contents(store) == contents(other)
+
+
+def test_state_that_can_be_written_again_is(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    worker = worker_on(store)
+    with monkeypatch.context() as patch:
+        patch.setattr(worker.pipeline, "snapshot", lambda: 1 / 0)
+        run(worker, messages(0, 11))
+        assert "cursor" not in store.states()
+    run(worker, messages(11, 5))
+    assert worker.read().failing == {}
+    assert "cursor" in store.states()
+
+
+def test_product_that_cannot_be_encoded_costs_no_other(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    worker, encode = worker_on(store), Product.encode
+    monkeypatch.setattr(
+        Product,
+        "encode",
+        lambda product, at: 1 / 0 if product.body["time"][11:16] == "08:05" else encode(product, at),
+    )
+    assert run(worker, messages(0, 11))
+    assert ids(store) == ["flr/TAR-BRZ/2017-09-07T08:10:00Z/0"]
+    assert worker.read().failing == {}
+
+
 def test_removed_pair_is_withdrawn_once_behind_what_waits(store: Store) -> None:
     run(worker_on(store), messages(0, 11))
     other = Config.model_validate({"pairs": ["NUR-TAR"], "windows": CONFIG.windows.model_dump()})
