@@ -10,11 +10,12 @@ from pathlib import Path
 from shutil import which
 
 import pytest
-from aiohttp import ClientSession
+from aiohttp import ClientError, ClientSession
 from http_kit import Served, ask, serving
 
 from monitor.config.http import Http
 from monitor.daemon.secrets import http_credentials
+from monitor.io.broker import free_port
 from monitor.io.http_access import Credentials
 
 USER, PASSWORD, TOKEN = "prometheus", "päss:wörd-7Qx", "t0ken-Zk4v"
@@ -199,15 +200,52 @@ async def test_listening_on_loopback_is_not_remarkable(caplog: pytest.LogCapture
     assert caplog.text == ""
 
 
-@pytest.mark.skipif(which("promtool") is None, reason="the program promtool is not installed")
-def test_prometheus_takes_the_scrape_configurations_of_the_documentation(tmp_path: Path) -> None:
+def scrape_configuration(folder: Path) -> str:
+    """The one of the documentation, with its secrets in `folder`."""
     page = (Path(__file__).parents[2] / "docs" / "how-to" / "secure.md").read_text(encoding="utf-8")
     text = page.partition("<!-- prometheus -->\n```text\n")[2].partition("```")[0]
     assert "basic_auth:" in text
     assert "authorization:" in text
-    for name in ("password", "token"):
-        (tmp_path / f"monitor.{name}").write_text("secret")
+    (folder / "monitor.password").write_text(PASSWORD)
+    (folder / "monitor.token").write_text(TOKEN)
+    return text.replace("/etc/prometheus", str(folder))
+
+
+@pytest.mark.skipif(which("promtool") is None, reason="the program promtool is not installed")
+def test_scrape_configuration_of_the_documentation_is_good(tmp_path: Path) -> None:
     file = tmp_path / "prometheus.yml"
-    file.write_text(text.replace("/etc/prometheus", str(tmp_path)))
+    file.write_text(scrape_configuration(tmp_path))
     done = subprocess.run(["promtool", "check", "config", file], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.skipif(which("prometheus") is None, reason="the program prometheus is not installed")
+async def test_prometheus_scrapes_with_the_password_and_with_the_token(tmp_path: Path) -> None:
+    file, port = tmp_path / "prometheus.yml", free_port()
+    async with serving(credentials=BOTH) as served, ClientSession(f"http://127.0.0.1:{port}") as client:
+        text = scrape_configuration(tmp_path).replace("127.0.0.1:9464", f"127.0.0.1:{served.port}")
+        file.write_text("global: {scrape_interval: 200ms, scrape_timeout: 200ms}\n" + text)
+        process = await asyncio.create_subprocess_exec(
+            "prometheus",
+            f"--config.file={file}",
+            f"--storage.tsdb.path={tmp_path / 'data'}",
+            f"--web.listen-address=127.0.0.1:{port}",
+            stderr=asyncio.subprocess.DEVNULL,
+        )
+        try:
+            async with asyncio.timeout(60):
+                while not await jobs_up(client) >= {"geospace-monitor", "geospace-monitor-by-token"}:  # noqa: ASYNC110  (it has no event)
+                    await asyncio.sleep(0.1)
+        finally:
+            process.kill()
+            await process.wait()
+    assert served.refused == []
+
+
+async def jobs_up(client: ClientSession) -> set[str]:
+    """Jobs of a Prometheus whose last scrape was good; none while it does not answer."""
+    try:
+        async with client.get("/api/v1/query", params={"query": "up == 1"}) as response:
+            return {one["metric"]["job"] for one in (await response.json())["data"]["result"]}
+    except (ClientError, KeyError):
+        return set()

@@ -45,7 +45,7 @@ async def test_new_connection_takes_the_place_of_the_one_that_waited_longest() -
         assert all([await still_answers(line) for line in (*lines[2:], lines[0], ninth)])
         assert open_connections(served) == 8
         await served.close()
-        await until(lambda: open_connections(served) == 0)
+        await until(lambda: open_connections(served) == 0, 20)
     assert served.refused == ["full"]
 
 
@@ -67,7 +67,7 @@ async def test_connections_that_finish_no_request_keep_nobody_out(caplog: pytest
             slow[-1][1].write(HEAD)
         (line,) = await connected(served, 1)
         assert await still_answers(line)
-        await until(lambda: served.refused.count("full") == 193)
+        await until(lambda: served.refused.count("full") == 193, 20)
     # One line, whatever comes.
     assert [record.name for record in caplog.records] == [HTTP_LINES]
 
@@ -79,7 +79,7 @@ async def test_request_that_does_not_come_whole_is_cut_off(sent: bytes) -> None:
         line[1].write(sent)
         assert await is_closed(line)
         assert served.refused == ["slow_request"]
-        await until(lambda: open_connections(served) == 0)
+        await until(lambda: open_connections(served) == 0, 20)
 
 
 async def test_request_that_drips_is_cut_off_too() -> None:
@@ -97,7 +97,7 @@ async def test_request_that_drips_is_cut_off_too() -> None:
 
 
 async def test_second_request_has_no_more_time_than_the_first() -> None:
-    async with serving(limits=Limits(head_s=0.3, idle_s=600.0)) as served:
+    async with serving(limits=Limits(head_s=1.0, idle_s=600.0)) as served:
         (line,) = await connected(served, 1)
         line[1].write(b"GET ")
         assert await is_closed(line)
@@ -128,7 +128,7 @@ async def test_answer_that_is_not_taken_is_given_up() -> None:
         served.body = b"#" * 8_000_000
         with reluctant(served.port, 1):
             await until(lambda: served.refused == ["slow_reader"], 20)
-            await until(lambda: open_connections(served) == 0)
+            await until(lambda: open_connections(served) == 0, 20)
 
 
 async def test_answer_that_is_taken_late_but_in_time_is_whole() -> None:
@@ -178,4 +178,4 @@ async def test_body_that_never_comes_holds_nothing_up() -> None:
         writer.write(b"POST /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1000000\r\n\r\nx")
         async with asyncio.timeout(20):
             assert (await reader.read()).startswith(b"HTTP/1.1 413 ")
-        await until(lambda: open_connections(served) == 0)
+        await until(lambda: open_connections(served) == 0, 20)
