@@ -237,15 +237,19 @@ def _state(
 def _product(
     code: str, subject: _Subject, state: Health, clock_ns: int | None, reading: SourceClocks
 ) -> Product:
-    """The object for a change; two changes at one instant differ by their revision."""
+    """The object for a change; two changes at one instant differ by their revision.
+
+    A restart forgets time that passed without samples: what is said after it is not earlier than what was said last.
+    """
     now_ns = reading.now_ns
-    subject.revision = subject.revision + 1 if subject.said is not None and subject.said_ns == now_ns else 0
-    subject.said, subject.said_ns = state, now_ns
-    time = iso_time(now_ns)
+    time_ns = now_ns if subject.said is None else max(now_ns, subject.said_ns)
+    subject.revision = subject.revision + 1 if subject.said is not None and subject.said_ns == time_ns else 0
+    subject.said, subject.said_ns = state, time_ns
+    time = iso_time(time_ns)
     return Product(
         kind="health",
         subject=code,
-        time_ns=now_ns,
+        time_ns=time_ns,
         revision=subject.revision,
         retained=True,
         body={

@@ -284,3 +284,15 @@ def test_state_of_before_spacecraft_is_taken_up() -> None:
 def test_spacecraft_without_patience_are_a_mistake() -> None:
     with pytest.raises(ValueError, match="MMS1"):
         HealthStage({}, 1, 2, craft=("MMS1",))
+
+
+def test_what_is_said_after_a_restart_is_not_earlier_than_what_was_said_before() -> None:
+    """Idle time is forgotten with the process: its clock may stand before the last words, whose ids are given away."""
+    first = stage()
+    first.feed([clocks()])
+    first.feed([clocks(300, MUO=0, NUR=300, PEL=0)])
+    second = stage()
+    second.restore(json.loads(json.dumps(first.snapshot())))
+    (late,) = [one for one in second.feed([clocks(0)]) if one.subject == "NUR"]
+    assert (late.time_ns, late.revision, late.body["state"]) == (T_NS + 300 * S, 1, "ok")
+    assert late.body["id"] == "health/NUR/2017-09-07T12:05:00Z/1"
