@@ -222,11 +222,8 @@ async def test_worker_that_hangs_is_said_to_and_comes_back(
             assert await asked.metric("geospace_degraded", concern="worker") == 0.0
 
 
-async def test_time_in_which_the_process_stood_still_is_no_silence(
-    tmp_path: Path, mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The loop stands still for as long as a process that was stopped: what waits at the broker is not late."""
-    monkeypatch.setattr(runtime, "_LONGEST_TICK_S", 0.5)
+def recorded_ticks(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """A list that will hold the time (ns) of every tick that the stages get."""
     ticks: list[int] = []
     compute = Worker.compute
 
@@ -236,6 +233,39 @@ async def test_time_in_which_the_process_stood_still_is_no_silence(
         compute(worker, items)
 
     monkeypatch.setattr(Worker, "compute", recorded)
+    return ticks
+
+
+async def test_time_passes_while_the_broker_is_away_and_it_is_said(
+    tmp_path: Path, mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ticks = recorded_ticks(monkeypatch)
+    async with daemon_in_here(tmp_path, mosquitto) as asked:
+        assert await asked.metric("geospace_degraded", concern="broker") == 0.0
+        await asyncio.to_thread(mosquitto.kill)
+
+        async def said() -> bool:
+            return "the broker is not connected" in await asked.reasons()
+
+        await until(said)
+        assert await asked.metric("geospace_degraded", concern="broker") == 1.0
+        before = len(ticks)
+
+        async def ticked() -> bool:
+            return len(ticks) >= before + 3
+
+        await until(ticked)
+        await asyncio.to_thread(mosquitto.start)
+        await until(lambda: is_empty(asked.reasons()))
+        assert await asked.metric("geospace_degraded", concern="broker") == 0.0
+
+
+async def test_time_in_which_the_process_stood_still_is_no_silence(
+    tmp_path: Path, mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The loop stands still for as long as a process that was stopped: what waits at the broker is not late."""
+    monkeypatch.setattr(runtime, "_LONGEST_TICK_S", 0.5)
+    ticks = recorded_ticks(monkeypatch)
     async with daemon_in_here(tmp_path, mosquitto):
         before = len(ticks)
         time.sleep(3.0)  # noqa: ASYNC251  (the loop shall stand still)
