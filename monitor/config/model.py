@@ -137,6 +137,12 @@ class Config(BaseModel):
     log: Log = Log()
     plugins: dict[str, dict[str, Any]] = Field(default_factory=dict)
 
+    def with_public_url(self, url: str) -> Config:
+        """The same with a URL for links, where none is configured."""
+        if self.http.public_url is not None:
+            return self
+        return self.model_copy(update={"http": self.http.model_copy(update={"public_url": url})})
+
     def station_table(self) -> dict[str, Station]:
         """Return all stations by code: the shipped ones, those configured, and those of pairs that nobody knows."""
         table = known_stations(self.stations)

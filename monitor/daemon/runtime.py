@@ -125,7 +125,7 @@ class Daemon:
             # The links in events need the real port; and whoever asks meanwhile hears that we are alive.
             http = await self._open_http(stack)
             self._worker = Worker(
-                _public(self._config, http.url), self._store, self._metrics, self._on_product
+                self._config.with_public_url(http.url), self._store, self._metrics, self._on_product
             )
             self._models = self._worker.pipeline.models
             self._metrics.models(self._models)
@@ -396,10 +396,3 @@ class Daemon:
 
     async def _in_thread(self, call: Callable[..., T], *arguments: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, call, *arguments)
-
-
-def _public(config: Config, url: str) -> Config:
-    """The configuration with the URL for links: the one that is configured, else the server's own."""
-    if config.http.public_url is not None:
-        return config
-    return config.model_copy(update={"http": config.http.model_copy(update={"public_url": url})})

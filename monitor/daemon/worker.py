@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from monitor.config import Config, shadow_subjects, topic_matches
-from monitor.config.schema import CraftWindows, Windows
+from monitor.daemon.bursts import bounded
 from monitor.daemon.checkpoint import Checkpoints
 from monitor.daemon.complaints import Complaints
 from monitor.daemon.failures import Failures
@@ -31,7 +31,7 @@ from monitor.pipeline import Pipeline
 from monitor.pipeline.guard import Failure
 from monitor.stages.craft_event import SIDES
 from monitor.stages.crossing import PLASMAPAUSE
-from monitor.types import SECOND_NS, Domain, Json, Message, Product, SampleBlock, Tick
+from monitor.types import SECOND_NS, Json, Message, Product, SampleBlock, Tick
 
 logger = logging.getLogger(__name__)
 
@@ -192,7 +192,7 @@ class Worker:
         if isinstance(items, Tick):
             self._keep(self._fed(items))
             return
-        for part in self._bounded(items):
+        for part in bounded(self._config, items):
             self._keep(self._fed(part))
         self._fed_row = self._stored_row
 
@@ -262,23 +262,6 @@ class Worker:
                 self._failures.outside(f"encode_{product.kind}", error)
             else:
                 self._failures.worked(f"encode_{product.kind}")
-
-    def _bounded(self, blocks: Sequence[SampleBlock]) -> Iterator[Sequence[SampleBlock]]:
-        """Blocks as they came, or cut where one burst spans more time than the windows can reach back.
-
-        A replay at full speed may bring hours at once: fed whole, the clock would leave windows behind.
-        """
-        config = self._config
-        reaches = {Domain.GROUND: _reach_ns(config.windows), Domain.CRAFT: _reach_ns(config.craft_windows)}
-        long = [
-            reach_ns
-            for domain, reach_ns in reaches.items()
-            if _spanned_ns([block for block in blocks if block.domain is domain]) > reach_ns
-        ]
-        if long:
-            yield from pieces(blocks, min(long))
-        elif blocks:
-            yield blocks
 
     def _fed(self, items: Sequence[SampleBlock] | Tick) -> list[Product]:
         try:
@@ -384,17 +367,6 @@ class Worker:
         begin = time.perf_counter()
         yield
         self._metrics.stage_duration(stage, time.perf_counter() - begin)
-
-
-def _reach_ns(windows: Windows | CraftWindows) -> int:
-    """How much time a burst may span."""
-    return round(max(windows.revise_s, windows.lateness_s, 2.0) * SECOND_NS / 2)
-
-
-def _spanned_ns(blocks: Sequence[SampleBlock]) -> int:
-    if not blocks:
-        return 0
-    return max(block.end_ns for block in blocks) - min(block.t0_ns for block in blocks)
 
 
 def _decoder(name: str, config: Config, options: Mapping[str, object]) -> Decoder:
