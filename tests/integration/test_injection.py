@@ -8,13 +8,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import shutil
+import subprocess
 import time
 import urllib.request
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from daemon_kit import LEARNED_WINDOWS, ROOT, Listener, closing, retained, write_config
 from mqtt_kit import Mosquitto, until
 from prometheus_client.parser import text_string_to_metric_families
@@ -28,8 +32,9 @@ MINUTE_NS = 60 * SECOND_NS
 BEGIN_NS = 1_763_683_200 * SECOND_NS // (86_400 * SECOND_NS) * 86_400 * SECOND_NS
 """A midnight: the pair and the spacecraft come to a new state."""
 PATIENT_S = 60.0
-STEP_NS = 2 * MINUTE_NS
-"""By which the clock is set on: less than windows are waited for."""
+
+MISSING = f'geospace_injection_windows_total{{subject="{SHADOW_PAIR.name}",outcome="missing"}}'
+RATIO = f'geospace_injection_recovered_ratio{{subject="{SHADOW_PAIR.name}"}}'
 
 Series = dict[tuple[str, ...], float]
 
@@ -86,6 +91,14 @@ class Watched:
             assert time.monotonic() < deadline, f"{what}; {await self.get('/metrics')}"[-4000:]
             await asyncio.sleep(0.05)
 
+    async def scrape(self) -> dict[str, float]:
+        """What the alerts see of the pair, by series."""
+        subject = SHADOW_PAIR.name
+        return {
+            MISSING: (await self.windows(subject))["missing"],
+            RATIO: (await self.series("geospace_injection_recovered_ratio"))[(subject,)],
+        }
+
     def _is_answered(self) -> bool:
         """Whether the newest window of each shadow, with the context behind it, has come back."""
         inject = self.daemon._injection
@@ -96,12 +109,15 @@ class Watched:
                 return False
         return True
 
-    async def go_on(self, minutes: int, *, broken: bool = False) -> None:
-        """Set the clock on, never faster than the injected samples are sent and answered, unless the way is broken."""
+    async def go_on(self, minutes: int, *, step: int = 2, broken: bool = False) -> None:
+        """Set the clock on by some minutes at a time, fewer than windows are waited for.
+
+        Never faster than the injected samples are sent and answered, unless the way is broken.
+        """
         inject = self.daemon._injection
         end_ns = self.clock.now_ns + minutes * MINUTE_NS
         while self.clock.now_ns < end_ns:
-            self.clock.now_ns = min(self.clock.now_ns + STEP_NS, end_ns)
+            self.clock.now_ns = min(self.clock.now_ns + step * MINUTE_NS, end_ns)
             if broken:
                 # The injection has seen this time before the next comes.
                 await until(lambda: inject._turned_ns == self.clock.now_ns, PATIENT_S)
@@ -136,21 +152,28 @@ async def watched(config: Path, clock: Clock) -> AsyncIterator[Watched]:
         await task
 
 
-def configured(path: Path, broker: Mosquitto, **switches: bool) -> Path:
-    return write_config(path, broker.url, windows={"lateness_s": 120, **LEARNED_WINDOWS}, injection=switches)
+def configured(path: Path, broker: Mosquitto, *, lateness_s: int | None = None, **switches: bool) -> Path:
+    patient = {} if lateness_s is None else {"lateness_s": lateness_s}
+    return write_config(
+        path,
+        broker.url,
+        windows=LEARNED_WINDOWS | patient,
+        craft_windows=patient,
+        injection=switches,
+    )
 
 
 async def test_injected_signals_are_recovered_and_a_dead_broker_is_missing(
     tmp_path: Path, mosquitto: Mosquitto, clock: Clock
 ) -> None:
-    config = configured(tmp_path / "watched.yaml", mosquitto, pair=True, craft=True)
+    config = configured(tmp_path / "watched.yaml", mosquitto, lateness_s=400, pair=True, craft=True)
     with closing(Listener(mosquitto.port)) as listener:
         async with watched(config, clock) as monitor:
             assert await monitor.series("geospace_injection_recovered_ratio") == {}
             assert await monitor.windows(SHADOW_PAIR.name) == {"recovered": 0, "wrong": 0, "missing": 0}
 
-            # The first window of the pair ends after two hours, and is judged five minutes later.
-            await monitor.go_on(136)
+            # The first window of the pair ends after two hours, and is judged ten minutes later.
+            await monitor.go_on(144, step=6)
             await monitor.eventually(
                 lambda: _has(monitor, SHADOW_PAIR.name, judged=2), "the pair is not judged"
             )
@@ -169,14 +192,19 @@ async def test_injected_signals_are_recovered_and_a_dead_broker_is_missing(
 
             mosquitto.kill()
             await until(lambda: not monitor.daemon._link.connected, PATIENT_S)
-            await monitor.go_on(80, broken=True)
-            await monitor.eventually(
-                lambda: _has(monitor, SHADOW_PAIR.name, judged=10), "what is missing is not judged"
-            )
-            # What ended before the broker did is there; nothing came after it.
-            assert (await monitor.windows(SHADOW_PAIR.name))["missing"] == 8
-            assert (await monitor.series("geospace_injection_recovered_ratio"))[(SHADOW_PAIR.name,)] == 0.2
+            scrapes = [await monitor.scrape()]
+            for judged in range(3, 11):
+                await monitor.go_on(10, step=5, broken=True)
+                await monitor.eventually(
+                    partial(_has, monitor, SHADOW_PAIR.name, judged=judged), "what is missing is not judged"
+                )
+                scrapes.append(await monitor.scrape())
+            # What ended before the broker did was heard, and judged later; nothing came after it.
+            assert (await monitor.windows(SHADOW_PAIR.name))["missing"] == 7
+            assert scrapes[-1][RATIO] == 0.3
             assert (await monitor.windows(SHADOW_CRAFT))["missing"] >= 16
+            assert fired(tmp_path, scrapes) == {"GeospaceInjectionNotRecovered", "GeospaceInjectionMissing"}
+            assert fired(tmp_path, scrapes[:1] * len(scrapes)) == set()
 
             # Back again: an hour of samples comes late, and new windows are recovered.
             mosquitto.start()
@@ -184,10 +212,39 @@ async def test_injected_signals_are_recovered_and_a_dead_broker_is_missing(
             await until(lambda: monitor.daemon._link.connected and inject._link.connected, PATIENT_S)
             await until(lambda: inject._fed_ns == clock.now_ns, PATIENT_S)
             before = (await monitor.windows(SHADOW_CRAFT))["recovered"]
-            await monitor.go_on(14)
+            await monitor.go_on(20)
             await monitor.eventually(
                 lambda: _recovered_since(monitor, before), "nothing is recovered after the broker came back"
             )
+
+
+def fired(directory: Path, scrapes: list[dict[str, float]]) -> set[str]:
+    """The shipped alerts that Prometheus raises at the end of scrapes which are ten minutes apart."""
+    program = shutil.which("promtool")
+    if program is None:
+        pytest.skip("the program promtool is not installed")
+    rules = Path(__file__).parents[2] / "deploy" / "prometheus" / "rules" / "injection.yml"
+    document = yaml.safe_load(rules.read_text())
+    names = [rule["alert"] for group in document["groups"] for rule in group["rules"]]
+    series = [
+        {"series": name, "values": " ".join(str(scrape[name]) for scrape in scrapes)} for name in scrapes[0]
+    ]
+    raised = set()
+    for name in names:
+        quiet = {"eval_time": f"{10 * (len(scrapes) - 1)}m", "alertname": name, "exp_alerts": []}
+        test = {"interval": "10m", "input_series": series, "alert_rule_test": [quiet]}
+        path = directory / "alerts.yml"
+        path.write_text(
+            json.dumps({"rule_files": [str(rules)], "evaluation_interval": "5m", "tests": [test]})
+        )
+        done = subprocess.run(
+            [program, "test", "rules", path], capture_output=True, text=True, timeout=60, check=False
+        )
+        told = done.stdout + done.stderr
+        assert done.returncode == 0 or f"alertname: {name}" in told, told
+        if done.returncode:
+            raised.add(name)
+    return raised
 
 
 async def _has(monitor: Watched, subject: str, *, judged: int) -> bool:
@@ -254,6 +311,26 @@ async def test_time_in_which_the_daemon_was_not_there_is_not_judged(
         # The windows that were waited for are given up; those of the pause were never expected.
         assert after["missing"] == before["missing"] == 0
         assert sum(after.values()) < 15
+
+
+async def test_fault_of_the_injection_ends_it_alone_and_is_told(
+    tmp_path: Path,
+    mosquitto: Mosquitto,
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def broken(_score: injection.Score, _now_ns: int) -> list[Any]:
+        raise ArithmeticError("a fault that nobody thought of")
+
+    config = configured(tmp_path / "faulty.yaml", mosquitto, craft=True)
+    async with watched(config, clock) as monitor:
+        monkeypatch.setattr(injection.Score, "judge", broken)
+        await until(lambda: "the injection failed and has stopped" in caplog.text, PATIENT_S)
+        assert "a fault that nobody thought of" in caplog.text
+        assert json.loads(await monitor.get("/readyz"))["ready"] is True
+        # What would tell of it stays where it was, and the count is still there for the alert to see.
+        assert sum((await monitor.windows(SHADOW_CRAFT)).values()) == 0
 
 
 async def test_switched_off_it_leaves_nothing_retained_behind(
