@@ -24,8 +24,8 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from monitor.errors import BrokerUnavailable, MonitorError
 from monitor.io.intake import Delivery, Intake
-from monitor.io.mqtt_connection import Connection, Ending, cancelled
-from monitor.io.mqtt_refusal import ADVICE, OWN_ID, explain
+from monitor.io.mqtt_connection import Connection, cancelled
+from monitor.io.mqtt_refusal import ADVICE, OWN_ID, Ending, explain
 from monitor.io.mqtt_settings import MqttSettings, Will
 from monitor.io.mqtt_tls import tls_context
 from monitor.io.mqtt_watch import HeldTime, LinkReading, Silence

@@ -20,7 +20,6 @@ import logging
 import ssl
 import time
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import aiomqtt
@@ -30,6 +29,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from monitor.errors import BrokerError, BrokerUnavailable
 from monitor.io.intake import Delivery, Intake
+from monitor.io.mqtt_refusal import Ending, ending_of
 from monitor.io.mqtt_watch import HeldTime, Stall
 from monitor.types import Message
 
@@ -41,17 +41,6 @@ _READ_BATCH = 64
 _GOODBYE_S = 2.0
 _LOOK_S = 1.0
 _PATIENCE_S = 2.0
-_UNSPECIFIED = 0x80
-_KEEP_ALIVE_TIMEOUT = 0x8D
-
-
-@dataclass(frozen=True, slots=True)
-class Ending:
-    """Why a connection ended: a line for the operator, the protocol's reason code, and whether we wanted it."""
-
-    reason: str
-    code: int | None = None
-    ours: bool = False
 
 
 def cancelled() -> bool:
@@ -217,7 +206,7 @@ class Connection(aiomqtt.Client):
         if not self._connected.cancelled():  # aiomqtt asks it for its exception, which a cancelled one raises
             super()._on_disconnect(client, userdata, flags, reason_code, properties)
         _mark_retrieved(self._disconnected)  # `ended` tells
-        ending = _ending(flags, reason_code)
+        ending = ending_of(flags, reason_code)
         if not self._abandoned:
             # aiomqtt would wait out its time limit for an answer that cannot come any more.
             self._fail_connect(f"{ending.reason} before it answered")
@@ -376,9 +365,12 @@ class Connection(aiomqtt.Client):
                 # One that takes from time to time reads the answers on its way: for it the limit holds.
                 self._allowed = 2 * len(self._intake)
                 self._resume()
-            elif self._loop.time() - pinged >= self._client.keepalive / 2:
-                pinged = self._loop.time()
-                self._client._send_pingreq()  # so that the broker does not take us for dead
+            due = looked - pinged >= self._client.keepalive / 2
+            if due and self._client.is_connected() and (self._paused or not self._client._ping_t):
+                # paho waits for the whole keep-alive: on a busy machine the broker takes us for dead before.
+                pinged = looked
+                self._client._send_pingreq()
+            if self._paused:
                 self._client._ping_t = 0.0
             await asyncio.sleep(_LOOK_S)
 
@@ -387,14 +379,3 @@ def _mark_retrieved(future: asyncio.Future[Any]) -> None:
     """Let asyncio not complain when nobody asks: whoever was waiting may have been cancelled meanwhile."""
     if future.done() and not future.cancelled():
         future.exception()
-
-
-def _ending(flags: paho.DisconnectFlags, reason_code: ReasonCode) -> Ending:
-    """Why paho says that the connection ended, in the operator's words."""
-    if flags.is_disconnect_packet_from_server:
-        return Ending(f"the broker closed the connection: {reason_code}", reason_code.value)
-    if reason_code.value == _KEEP_ALIVE_TIMEOUT:
-        return Ending("the broker stopped answering (keep-alive)", reason_code.value)
-    if reason_code.value in (0, _UNSPECIFIED):
-        return Ending("the connection was lost")
-    return Ending(f"the connection was lost: {reason_code}", reason_code.value)

@@ -1,10 +1,12 @@
-"""What a refusal by the broker, or of the broker, means, and what its operator or ours can do about it."""
+"""Why there is no connection any more, or none at all, and what its operator or ours can do about it."""
 
 from __future__ import annotations
 
 import ssl
+from dataclasses import dataclass
 
 import aiomqtt
+import paho.mqtt.client as paho
 from paho.mqtt.reasoncodes import ReasonCode
 
 from monitor.io.mqtt_settings import MqttSettings
@@ -20,6 +22,28 @@ ADVICE = {
     0x95: "raise the broker's packet limit or lower what is published",
 }
 """What to do, by the reason codes of MQTT 5 (paho translates those of 3.1.1)."""
+_UNSPECIFIED = 0x80
+_KEEP_ALIVE_TIMEOUT = 0x8D
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """Why a connection ended: a line for the operator, the protocol's reason code, and whether we wanted it."""
+
+    reason: str
+    code: int | None = None
+    ours: bool = False
+
+
+def ending_of(flags: paho.DisconnectFlags, reason_code: ReasonCode) -> Ending:
+    """Why paho says that the connection ended, in the operator's words."""
+    if flags.is_disconnect_packet_from_server:
+        return Ending(f"the broker closed the connection: {reason_code}", reason_code.value)
+    if reason_code.value == _KEEP_ALIVE_TIMEOUT:
+        return Ending("the broker stopped answering (keep-alive)", reason_code.value)
+    if reason_code.value in (0, _UNSPECIFIED):
+        return Ending("the connection was lost")
+    return Ending(f"the connection was lost: {reason_code}", reason_code.value)
 
 
 def explain(error: Exception, settings: MqttSettings) -> tuple[str, str]:

@@ -106,7 +106,7 @@ def link_settings(broker: Mosquitto, **changes: object) -> MqttSettings:
     return MqttSettings(**(options | changes))  # type: ignore[arg-type]
 
 
-async def until(condition: Callable[[], bool], timeout_s: float = 5.0) -> None:
+async def until(condition: Callable[[], bool], timeout_s: float = 20.0) -> None:
     """Wait until `condition` holds."""
     async with asyncio.timeout(timeout_s):
         while not condition():  # noqa: ASYNC110  (a condition on foreign objects has no event)
@@ -137,7 +137,7 @@ def cut(link: MqttLink) -> Connection:
     return connection
 
 
-async def receive_count(link: MqttLink, count: int, timeout_s: float = 8.0) -> list[Delivery]:
+async def receive_count(link: MqttLink, count: int, timeout_s: float = 20.0) -> list[Delivery]:
     """Receive until `count` deliveries have come, without acknowledging; fail when they do not come."""
     deliveries: list[Delivery] = []
     async with asyncio.timeout(timeout_s):

@@ -33,7 +33,7 @@ async def fill(broker: Mosquitto, count: int) -> None:
 
 async def drain(link: MqttLink, count: int) -> list[int]:
     seen: list[int] = []
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while len(seen) < count:
             deliveries = await link.receive(20, 0.5)
             seen += [int(delivery.message.payload) for delivery in deliveries]
@@ -44,6 +44,7 @@ async def drain(link: MqttLink, count: int) -> list[int]:
 async def test_receive_maximum_bounds_what_waits(mosquitto: Mosquitto) -> None:
     async with running(make_link(mosquitto)) as link:
         await fill(mosquitto, 3000)
+        await until(lambda: link.waiting >= 50)
         await asyncio.sleep(0.3)
         assert link.waiting == 50
         assert await drain(link, 3000) == list(range(3000))
@@ -53,6 +54,7 @@ async def test_receive_maximum_bounds_what_waits(mosquitto: Mosquitto) -> None:
 async def test_full_intake_stops_reading_where_the_protocol_has_no_bound(mosquitto: Mosquitto) -> None:
     async with running(make_link(mosquitto, protocol="3.1.1")) as link:
         await fill(mosquitto, 6000)
+        await until(lambda: link.waiting > 50)
         await asyncio.sleep(0.3)
         assert 50 < link.waiting <= 52
         assert await drain(link, 6000) == list(range(6000))
@@ -62,7 +64,7 @@ async def test_full_intake_stops_reading_where_the_protocol_has_no_bound(mosquit
 async def test_stalled_link_outlives_the_keep_alive(mosquitto: Mosquitto, protocol: str) -> None:
     downs: list[str] = []
     link = MqttLink(
-        link_settings(mosquitto, protocol=protocol, receive_maximum=50, keepalive_s=1),
+        link_settings(mosquitto, protocol=protocol, receive_maximum=50, keepalive_s=2),
         subscriptions=["geospace/v1/in/#"],
         will=None,
         queue_size=50,
@@ -70,7 +72,7 @@ async def test_stalled_link_outlives_the_keep_alive(mosquitto: Mosquitto, protoc
     )
     async with running(link):
         await fill(mosquitto, 3000)
-        await asyncio.sleep(4.5)
+        await asyncio.sleep(6.0)
         assert downs == []
         assert await drain(link, 3000) == list(range(3000))
         await asyncio.sleep(1.5)

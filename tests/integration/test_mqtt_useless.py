@@ -61,8 +61,8 @@ async def test_connection_that_brings_nothing_is_made_anew(
         link = make_link(mosquitto, port=proxy.port, protocol=protocol, silence_s=2.0)
         async with running(link), consumed(link) as seen:
             await publish(mosquitto)
-            await until(lambda: len(seen) > 0, timeout_s=20)
-            await until(lambda: link.connected, timeout_s=10)
+            await until(lambda: len(seen) > 0)
+            await until(lambda: link.connected)
             assert link.reading().connections == 2
         assert proxy.swallowed > 0
     (told,) = [line for line in warnings_of(caplog) if "nothing has arrived for 2 s" in line]
@@ -76,12 +76,12 @@ async def test_silence_that_lasts_is_told_once_and_ends_with_the_first_message(
     async with running(link), consumed(link):
         assert link.silent is None
         await until(lambda: link.reading().connections >= 3, timeout_s=30)
-        await until(lambda: link.silent is not None, timeout_s=20)
+        await until(lambda: link.silent is not None)
         assert "nothing has arrived since the start" in str(link.silent)
         assert link.reading().last_message_ns is None
-        await until(lambda: link.connected, timeout_s=10)
+        await until(lambda: link.connected)
         await publish(mosquitto)
-        await until(lambda: link.silent is None, timeout_s=20)
+        await until(lambda: link.silent is None)
         assert link.reading().last_message_ns is not None
     assert len([line for line in warnings_of(caplog) if "nothing has arrived" in line]) == 1
 
@@ -103,16 +103,16 @@ async def test_link_that_holds_the_broker_back_is_not_silent(mosquitto: Mosquitt
     link = make_link(mosquitto, silence_s=1.0, protocol=protocol, receive_maximum=50)
     async with running(link):
         await publish(mosquitto, 1000)
-        await until(lambda: link.held_back, timeout_s=20)
+        await until(lambda: link.held_back)
         held_s = link.reading().held_s
         # Nobody takes anything: by the clock the patience is over several times.
-        await until(lambda: link.reading().held_s > held_s + 3.0, timeout_s=20)
+        await until(lambda: link.reading().held_s > held_s + 3.0)
         assert link.reading().connections == 1
         if protocol == "5":
             assert link.reading().unacknowledged == 50
         async with consumed(link) as seen:
-            await until(lambda: len(seen) == 1000, timeout_s=20)
-            await until(lambda: not link.held_back, timeout_s=20)
+            await until(lambda: len(seen) == 1000)
+            await until(lambda: not link.held_back)
             assert link.reading().unacknowledged == 0
             held_s = link.reading().held_s
             assert link.reading().held_s == held_s
@@ -127,7 +127,7 @@ async def test_consumer_that_takes_nothing_is_not_taken_for_silence(mosquitto: M
         connection = link._connection
         assert connection is not None
         looks = connection._loop.time()
-        await until(lambda: connection._loop.time() > looks + 3.5, timeout_s=20)
+        await until(lambda: connection._loop.time() > looks + 3.5)
         assert link.reading().connections == 1
 
 
@@ -140,9 +140,9 @@ async def test_publication_without_an_answer_ends_the_connection(
         async with running(link), consumed(link) as seen:
             with pytest.raises(BrokerUnavailable, match="no answer for 2 s"):
                 await asyncio.wait_for(link.publish("impf/tar", b"1", retain=False), 20)
-            await until(lambda: link.connected, timeout_s=10)
+            await until(lambda: link.connected)
             await link.publish("impf/tar", b"2", retain=False)
-            await until(lambda: {one.message.payload for one in seen} == {b"1", b"2"}, timeout_s=10)
+            await until(lambda: {one.message.payload for one in seen} == {b"1", b"2"})
     assert len([line for line in warnings_of(caplog) if "no answer for 2 s" in line]) == 1
 
 
@@ -155,5 +155,5 @@ async def test_huge_payload_is_cut_behind_the_limit_where_the_protocol_has_none(
         async with running(station):
             await station.publish("impf/tar", b"x" * 1_000_000, retain=False)
             await station.publish("impf/tar", b"small", retain=False)
-        await until(lambda: len(seen) == 2, timeout_s=10)
+        await until(lambda: len(seen) == 2)
     assert [len(one.message.payload) for one in seen] == [10_001, 5]
