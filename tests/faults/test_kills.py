@@ -32,6 +32,7 @@ pytestmark = [pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(1800)]
 
 UP_S = 0.8
 STARTING_S = 2.5
+CATCH_UP_S = 600.0
 Disturbance = Callable[[Daemon, random.Random], str]
 
 
@@ -115,7 +116,7 @@ def run_through(
         publisher.flush()
         sent = [entry.about for entry in publisher.ledger]
         expected = expected_products(config, samples_of(sent))
-        daemon.wait_until_stored(last_times(sent))
+        daemon.wait_until_stored(last_times(sent), CATCH_UP_S)
         daemon.wait(lambda: not differing(published_products(listener), expected))
         assert daemon.stop() == 0, daemon.log
         said = published_products(listener)
