@@ -19,8 +19,9 @@ from aiohttp import web
 from monitor.io.http_refusals import Refusals
 
 _LINE_BYTES = 4096
-_FIELD_BYTES = 8190
-_FIELDS = 64
+# A token of the largest size fits into one field. Together they bound what an unfinished request can hold: 0.4 MB.
+_FIELD_BYTES = 6144
+_FIELDS = 32
 
 ErrorAnswer = Callable[[web.BaseRequest, int, BaseException | None], web.StreamResponse]
 
