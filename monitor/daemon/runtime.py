@@ -109,7 +109,7 @@ class Daemon:
         Raises
         ------
         MonitorError
-            The store cannot be opened, a model cannot be used, the HTTP port is taken, or a secret cannot be read.
+            The store cannot be opened, the HTTP port is taken, or a secret cannot be read.
         """
         sys.setswitchinterval(_SWITCH_S)
         self._config.mqtt.read_password()  # a fault of it is told at the start; each connection reads it anew

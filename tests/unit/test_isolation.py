@@ -10,6 +10,7 @@ import pytest
 from region_stage_kit import StubModel, samples
 
 from monitor.config import Config
+from monitor.models.onnx import Session
 from monitor.pipeline import Pipeline, space
 from monitor.pipeline.guard import ALL, Failure
 from monitor.science.synthetic.ground import EMMA, GroundSimulator, quiet_day
@@ -313,6 +314,25 @@ def test_spacecraft_whose_label_raised_begins_anew(monkeypatch: pytest.MonkeyPat
         ("region_label", "C1"),
     }
     assert (len(failures), pipeline.failing) == (2, {})
+
+
+def test_network_that_breaks_while_it_runs_costs_labels_until_it_works_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The bundled one, whose runtime raises."""
+    pipeline, failures = tolerant(Config(craft=("MMS1",)))
+
+    def broken(_session: Session, **_inputs: Any) -> Any:
+        raise RuntimeError("the runtime is out of memory")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Session, "run", broken)
+        found = pipeline.feed([samples(["SW"] * 120)])
+    assert {product.kind for product in found} == {"health"}
+    assert {(one.part, one.subject) for one in failures} == {("region", "MMS1")}
+    assert "out of memory" in pipeline.failing["region"]
+    assert "region" in {product.kind for product in pipeline.feed([samples(["SW"] * 120, first=120)])}
+    assert pipeline.failing == {}
 
 
 def test_ground_goes_on_where_all_of_space_raises(monkeypatch: pytest.MonkeyPatch) -> None:
