@@ -43,7 +43,8 @@ _BRIEF_LOSSES = 3
 class MqttLink:
     """The monitor's side of MQTT: one client that stays connected, receives durably and publishes.
 
-    One consumer receives; any number of tasks may publish. Construct it inside a running event loop.
+    One consumer receives; any number of other tasks may publish. The consumer must not wait for a publication of its
+    own: while too much waits to be received nothing is read, not even the broker's answers. Construct it inside a running event loop.
 
     Parameters
     ----------

@@ -40,7 +40,6 @@ _READ_BATCH = 64
 """Packets read before the event loop gets its turn: some milliseconds of work."""
 _GOODBYE_S = 2.0
 _LOOK_S = 1.0
-_PATIENCE_S = 2.0
 
 
 def cancelled() -> bool:
@@ -96,10 +95,6 @@ class Connection(aiomqtt.Client):
         self._confirmations: dict[int, asyncio.Future[ReasonCode]] = {}
         self._abandoned = False
         self._paused = False
-        # Of messages that wait: up to here it reads although there are enough of them.
-        self._allowed = 0
-        self._taken = 0
-        self._untaken = Stall()
         self._client.manual_ack_set(True)
         # The link says what matters; without a logger paho also formats nothing for every packet.
         self._client.disable_logger()
@@ -230,7 +225,7 @@ class Connection(aiomqtt.Client):
             self.unacknowledged += 1
             if self.unacknowledged == self._receive_maximum:
                 self._note_held()
-        if self._intake.full and len(self._intake) >= self._allowed:
+        if self._intake.full:
             self._pause()
 
     def _on_publish(
@@ -309,12 +304,8 @@ class Connection(aiomqtt.Client):
 
     def relieve(self) -> None:
         """Read on when the intake has room again. The consumer calls this after it has taken something."""
-        self._taken += 1
-        self._allowed = 0
         if self._paused and not self._intake.full:
             self._resume()
-        elif not self._paused and self._intake.full:
-            self._pause()
 
     def _pause(self) -> None:
         sock = self._client.socket()
@@ -341,10 +332,6 @@ class Connection(aiomqtt.Client):
         oldest = next(iter(self._confirmations), None)
         return self._unconfirmed.look(oldest, 0.0 if oldest is None or self._paused else elapsed_s)
 
-    @property
-    def _awaits_answer(self) -> bool:
-        return bool(self._confirmations) or any(True for _ in self._pending_calls)
-
     async def _misc_loop(self) -> None:
         """Look after the connection once a second: the keep-alive of paho, what it needs while nothing is read, and
         whether it works at all."""
@@ -356,15 +343,9 @@ class Connection(aiomqtt.Client):
             if useless is not None:
                 self._finish(useless)
                 return
-            waited_s = self._untaken.look((self._taken, self._awaits_answer), elapsed_s)
             if not self._paused:
                 if self._client.loop_misc() != paho.MQTT_ERR_SUCCESS:
                     return
-            elif self._awaits_answer and waited_s >= _PATIENCE_S:
-                # A consumer that waits for its own publication would wait for ever: read past the limit, step by step.
-                # One that takes from time to time reads the answers on its way: for it the limit holds.
-                self._allowed = 2 * len(self._intake)
-                self._resume()
             due = looked - pinged >= self._client.keepalive / 2
             if due and self._client.is_connected() and (self._paused or not self._client._ping_t):
                 # paho waits for the whole keep-alive: on a busy machine the broker takes us for dead before.

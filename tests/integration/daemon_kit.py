@@ -166,7 +166,7 @@ class DaemonProcess:
             self.process = subprocess.Popen(
                 [PROGRAM, "run", "-c", self.config], stdout=log, stderr=log, env=self._environment
             )
-        eventually(self._answers, 20.0, lambda: self.log)
+        eventually(self._answers, 60.0, lambda: self.log)
 
     def _answers(self) -> bool:
         assert self.process is not None
