@@ -160,6 +160,14 @@ class DaemonProcess:
         assert self.process is not None
         return self.process.pid
 
+    def start_unready(self) -> None:
+        """Start, and wait until it is alive: it may have reasons not to be ready."""
+        wanted, self._wait_for = self._wait_for, "/healthz"
+        try:
+            self.start()
+        finally:
+            self._wait_for = wanted
+
     def start(self) -> None:
         """Start, and wait until it answers as wanted."""
         with self.log_path.open("ab") as log:
