@@ -23,7 +23,7 @@ from monitor.daemon.failures import Failures
 from monitor.daemon.recovery import Reach, Recovery, pieces, stored_product, subjects_of
 from monitor.decoders import DECODERS, Decoder
 from monitor.decoders.base import checked
-from monitor.errors import DecodeError, StoreError
+from monitor.errors import DecodeError, StoreDamagedError, StoreError
 from monitor.io.metrics import Metrics
 from monitor.io.store import Store
 from monitor.io.store_rows import content
@@ -157,7 +157,7 @@ class Worker:
                 self._keep(products if whole else recovery.news(products))
             self._fed_row = row
             if whole:
-                self.commit()
+                self._commit_or_wait()
             elif self._uncommitted:
                 # States that are built half-way would pass for whole ones.
                 self._store_products({})
@@ -167,6 +167,15 @@ class Worker:
             self.pipeline.restore({**recovery.ledger(built=True), **recovery.health_ledger()})
             self.commit(at_once=True)
         return True
+
+    def _commit_or_wait(self) -> None:
+        """Commit; what a full disk does not take waits for the next commit, and the start goes on."""
+        try:
+            self.commit()
+        except StoreDamagedError:
+            raise
+        except StoreError as error:
+            logger.debug("not committed yet: %s", error)
 
     def take(self, messages: Sequence[Message]) -> list[SampleBlock]:
         """Decode and admit messages and store their samples; when this returns they may be acknowledged.

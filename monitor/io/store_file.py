@@ -62,7 +62,6 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     """Set the connection up; check what is in the file, or lay it out when it is empty."""
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA secure_delete = OFF")
-    connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # only takes before the first table
     connection.execute(f"PRAGMA journal_size_limit = {_JOURNAL_BYTES}")
     statements = {sql for (sql,) in connection.execute("SELECT sql FROM sqlite_master")}
     version: int = connection.execute("PRAGMA user_version").fetchone()[0]
