@@ -16,11 +16,12 @@ import shutil
 import sqlite3
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from monitor.errors import StoreError
 from monitor.io.store_file import beside, translated
 from monitor.io.store_opening import OpenFile
 from monitor.io.store_queries import KINDS, NEWEST_TIMES
@@ -49,6 +50,7 @@ class Store(StoreReader):
         self._retention_ns = retention_ns
         self._product_retention_ns = product_retention_ns
         self._writer_lock = threading.Lock()
+        self._identity = _identity(path)
 
     @classmethod
     def open(cls, path: Path, *, retention_ns: int, product_retention_ns: int | None) -> Store:
@@ -221,6 +223,18 @@ class Store(StoreReader):
                 ).fetchall()
         return doomed
 
+    def _require_present(self) -> None:
+        """Raise StoreError where what was committed went into a file that no restart would find.
+
+        SQLite goes on writing to files that were deleted or moved away. The next attempt commits the same again, which
+        does no harm where the files were put back.
+        """
+        if _identity(self.path) != self._identity or not beside(self.path, "-wal").exists():
+            raise StoreError(
+                f"{self.path}: the store's files have vanished while they were in use; put them back,"
+                " or restart the monitor to begin anew"
+            )
+
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         with self._writer_lock, translated(self.path):
@@ -229,6 +243,7 @@ class Store(StoreReader):
             try:
                 yield connection
                 connection.execute("COMMIT")
+                self._require_present()
             except BaseException:
                 # SQLite itself rolls back on a full disk; a second ROLLBACK would hide the reason.
                 if connection.in_transaction:
@@ -239,10 +254,22 @@ class Store(StoreReader):
         """Return the size of the file and its write-ahead log."""
         size = 0
         for name in (self.path, beside(self.path, "-wal")):
-            if name.exists():
+            with suppress(FileNotFoundError):
                 size += name.stat().st_size
         return size
 
     def free_bytes(self) -> int:
-        """Return how much room the file system of the store has left for it."""
-        return shutil.disk_usage(self.path.parent).free
+        """Return how much room the file system of the store has left for it; 0 where it has vanished."""
+        try:
+            return shutil.disk_usage(self.path.parent).free
+        except OSError:
+            return 0
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Which file it is, under whatever name; None where there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
