@@ -62,6 +62,9 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     """Set the connection up; check what is in the file, or lay it out when it is empty."""
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA secure_delete = OFF")
+    if not path.stat().st_size:
+        # It only takes before the first page. Later it would write all the same, for which a full disk has no room.
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
     connection.execute(f"PRAGMA journal_size_limit = {_JOURNAL_BYTES}")
     statements = {sql for (sql,) in connection.execute("SELECT sql FROM sqlite_master")}
     version: int = connection.execute("PRAGMA user_version").fetchone()[0]
