@@ -207,6 +207,21 @@ def full_disk(_rows: list[int]) -> None:
     raise StoreError("the disk is full")
 
 
+async def test_broker_that_answers_nothing_is_given_no_more_than_a_batch(store: Store) -> None:
+    fill(store, 250)
+    wire = Wire()
+    wire.answers.clear()
+    async with publishing(store, wire):
+        async with asyncio.timeout(20):
+            while len(wire.sent) < 100:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        await asyncio.sleep(0.2)
+        assert len(wire.sent) == 100
+        wire.answers.set()
+        await until_empty(store)
+    assert len(wire.sent) == 250
+
+
 async def test_stop_sends_what_is_left_and_ends(store: Store) -> None:
     fill(store, 120)
     wire = Wire()
