@@ -43,7 +43,12 @@ class WindowParameters:
     @property
     def span_ns(self) -> int:
         """What a ring must hold."""
-        return self.length_ns + self.cadence_ns + self.lateness_ns + self.revise_ns
+        return self.length_ns + self.silence_ns
+
+    @property
+    def silence_ns(self) -> int:
+        """For how long silence of all stations closes windows: as far as late samples may revise them."""
+        return self.cadence_ns + self.lateness_ns + self.revise_ns
 
 
 @dataclass(slots=True)
@@ -121,6 +126,7 @@ class WindowStage:
             if block.domain is not Domain.GROUND or block.source not in self._stations or not block.count:
                 continue
             for piece in _pieces(block, self._parameters.cadence_ns):
+                closed.extend(self._go_on(piece))
                 self._take(piece, silent=False)
                 # A long block must not push samples out of the ring before their windows have closed.
                 if piece is not block:
@@ -170,6 +176,20 @@ class WindowStage:
             if name in numbers:
                 now = int(clocks[numbers[name]])
                 self._reopened[numbers[name], end] = _Reopened(now, now)
+
+    def _go_on(self, block: SampleBlock) -> Iterator[WindowBatch]:
+        """After a pause that empties the rings, close first what waiting would have closed, while they still hold it.
+
+        So it does not matter whether the pause was waited for.
+        """
+        longest = self._parameters.cadence_ns + self._parameters.revise_ns
+        row = self._stations[block.source].row
+        if _NEVER < self._clock[row] < block.end_ns - longest:
+            newest = self._clock[self._index].max(axis=1)
+            paused = (self._index == row).any(axis=1) & (newest < block.end_ns - longest)
+            pause = np.where(paused, np.maximum(block.t0_ns - newest, 0), 0)
+            yield from self._close_due(pause=pause)
+            yield from self._settle(pause=pause)
 
     def _take(self, block: SampleBlock, *, silent: bool) -> None:
         """Write a block into its station's ring; unless `silent`, move clocks and re-open windows."""
@@ -241,13 +261,16 @@ class WindowStage:
         clocks: IntArray = np.where(newest > _NEVER, newest + np.minimum(idle, _ALWAYS_IDLE // 2), _NEVER)
         return clocks
 
-    def _close_due(self, patience_ns: int | None = None) -> Iterator[WindowBatch]:
+    def _close_due(self, patience_ns: int | None = None, pause: IntArray | int = 0) -> Iterator[WindowBatch]:
         """Close, in time order, what both stations have reached or what has waited long enough."""
         if not self._pairs:
             return
         patience = self._parameters.lateness_ns if patience_ns is None else patience_ns
-        reached = self._clock[self._index].min(axis=1)
-        now = self._product_clocks()
+        sides = self._clock[self._index]
+        reached, newest = sides.min(axis=1), sides.max(axis=1)
+        now = np.minimum(
+            np.maximum(self._product_clocks(), newest + pause), newest + self._parameters.silence_ns
+        )
         limit = np.maximum(reached, now - patience)
         while True:
             self._skip_lost(now)
@@ -267,16 +290,16 @@ class WindowStage:
         if lost.any():
             self._next[lost] = -(-(now[lost] - p.span_ns + p.length_ns) // p.cadence_ns) * p.cadence_ns
 
-    def _settle(self, *, now: bool = False) -> Iterator[WindowBatch]:
+    def _settle(self, *, now: bool = False, pause: IntArray | int = 0) -> Iterator[WindowBatch]:
         """Compute re-opened windows again once late samples have stopped coming for them."""
         if not self._reopened:
             return
-        clocks = self._product_clocks()
+        idles = np.maximum(self._idle[self._index].min(axis=1), pause)
         rested: dict[int, list[int]] = defaultdict(list)
         for (number, end), state in self._reopened.items():
             newest = int(self._clock[self._index[number]].max())
             complete = int(self._clock[self._index[number]].min()) >= end
-            idle = int(clocks[number]) - newest
+            idle = int(idles[number])
             quiet = complete and newest - state.touched_ns >= _REST_NS
             waited = newest - state.since_ns >= self._parameters.cadence_ns
             if now or quiet or waited or idle >= _IDLE_REST_NS:

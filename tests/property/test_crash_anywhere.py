@@ -147,7 +147,7 @@ def test_states_changed_anywhere_never_keep_it_from_its_start(seed: int, vouched
         assert all(key[0] == "plasmapause/emma" or said == expected[key] for key, said in found.items())
 
 
-@LIMITS
+@settings(LIMITS, max_examples=3)
 @given(seed=SEEDS)
 def test_order_repetition_lateness_and_batches_do_not_change_what_is_said_in_the_end(seed: int) -> None:
     rng = random.Random(seed)

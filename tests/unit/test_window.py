@@ -306,7 +306,8 @@ class TestJumps:
         windows.feed(both(0, 100))
         years = 3 * 365 * 86_400
         batches = windows.feed(both(years, years + 10))
-        most = (LENGTH + CADENCE + LATENESS + REVISE) // CADENCE + 1
+        # As many as silence closes after the last samples, and as many before the first new ones.
+        most = 2 * ((LENGTH + CADENCE + LATENESS + REVISE) // CADENCE + 1)
         assert len(batches) <= most
         assert windows.feed(both(years + 10, years + 1300))[-1].coverage.tolist() == pytest.approx(
             [1.0, 1.0], abs=1e-9
@@ -316,6 +317,55 @@ class TestJumps:
         windows = stage()
         windows.feed(both(0, 100))
         assert len(windows.feed(Tick(10 * 365 * 86_400 * S))) <= 10
+
+
+class TestPause:
+    """Both stations are silent for long: waited for, or jumped over while nobody was there."""
+
+    @staticmethod
+    def said(
+        pause: int, *, waited: bool, away: bool = False, again: bool = False
+    ) -> dict[int, tuple[bytes, list[float]]]:
+        """The last content of each window end."""
+        early = [*both(0, 900), block(P, 900, 1000), *both(1000, 2000)]
+        batches = (windows := stage()).feed(early)
+        if again:
+            # It comes late, and its windows are not computed again yet when the pause begins.
+            early = [*early, block(E, 900, 1000)]
+            batches += windows.feed(early[-1:])
+        for _ in range(pause // 300 if waited else 0):
+            batches += windows.feed(Tick(300 * S))
+        if away:
+            state, windows = windows.snapshot(), stage()
+            windows.restore(state)
+            windows.load(early)
+        begin = 2000 + pause
+        for start in range(begin, begin + 2400, 300):
+            batches += windows.feed(both(start, start + 300))
+        batches += windows.flush()
+        return {
+            batch.end_ns // S - T0: (batch.values_nT.tobytes(), batch.coverage.tolist()) for batch in batches
+        }
+
+    @pytest.mark.parametrize("again", [False, True])
+    @pytest.mark.parametrize("pause", [1500, 4200, 6000, 9000, 60_000])
+    def test_pause_is_the_same_whether_it_was_waited_for_or_not(self, pause: int, again: bool) -> None:
+        waited = self.said(pause, waited=True, again=again)
+        jumped = self.said(pause, waited=False, again=again)
+        assert sorted(jumped) == sorted(waited)
+        assert jumped == waited
+        assert self.said(pause, waited=True, away=True, again=again) == waited
+        assert self.said(pause, waited=False, away=True, again=again) == waited
+        # The last samples before the pause are told of, and so is the silence after them.
+        assert waited[2400][1] == pytest.approx([(2000 - 1200) / LENGTH] * 2)
+        assert [0.0, 0.0] in [coverage for _, coverage in waited.values()] or pause < 2 * LENGTH
+
+    def test_silence_of_all_is_told_as_far_as_it_can_be_revised(self) -> None:
+        windows = stage()
+        windows.feed(both(0, 600))
+        batches = [batch for _ in range(100) for batch in windows.feed(Tick(600 * S))]
+        assert ends(batches) == list(range(1200, 600 + CADENCE + REVISE + 1, CADENCE))
+        assert windows.pair_clocks["MUO-PEL"] == (T0 + 60_600) * S
 
 
 class TestRestart:
