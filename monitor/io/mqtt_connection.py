@@ -343,9 +343,8 @@ class Connection(aiomqtt.Client):
             if useless is not None:
                 self._finish(useless)
                 return
-            if not self._paused:
-                if self._client.loop_misc() != paho.MQTT_ERR_SUCCESS:
-                    return
+            if not self._paused and self._client.loop_misc() != paho.MQTT_ERR_SUCCESS:
+                return
             due = looked - pinged >= self._client.keepalive / 2
             if due and self._client.is_connected() and (self._paused or not self._client._ping_t):
                 # paho waits for the whole keep-alive: on a busy machine the broker takes us for dead before.
