@@ -11,7 +11,6 @@ import os
 import shutil
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import pytest
 from daemon_kit import (
@@ -28,6 +27,8 @@ from daemon_kit import (
     write_csv,
 )
 from mqtt_kit import Mosquitto
+
+from monitor.decoders.native import native_payload
 
 HOOK = """
 import os, sys
@@ -61,9 +62,20 @@ def test_daemon_reaches_the_broker_and_nothing_else(tmp_path: Path, mosquitto: M
     with DaemonProcess(config, environment=environment) as daemon, closing(Feeder(mosquitto.port)) as feeder:
         # Both learned models are loaded, so that what their libraries do is told as well.
         assert len(daemon.status()["models"]) == 2
-        feeder.send(chain_blocks(40))
+        blocks = chain_blocks(40)
+        # What others say at the same broker is none of its business, however well it is said.
+        for topic in (
+            "geospace/v2/in/mag/TAR",
+            "elsewhere/geospace/v1/in/mag/TAR",
+            "geospace/v1/flr/TAR-BRZ",
+        ):
+            feeder.publish(topic, native_payload(blocks[0]))
+        feeder.send(blocks)
         feeder.flush()
-        eventually(lambda: any(daemon.status()["pairs"].values()), 30, lambda: daemon.log)
+        # They were sent first, so that what counts more than the samples has come by then.
+        eventually(lambda: received(daemon) >= len(blocks), 60, lambda: daemon.log)
+        eventually(lambda: any(daemon.status()["pairs"].values()), 60, lambda: daemon.log)
+        assert received(daemon) == len(blocks)
         # Those that libraries in C opened are among these too.
         assert listening(daemon.pid) == {json.loads(config.read_text())["http"]["listen"]}
         assert daemon.stop() == 0
@@ -80,6 +92,14 @@ def test_daemon_reaches_the_broker_and_nothing_else(tmp_path: Path, mosquitto: M
     }
     # Names are looked up of these two only.
     assert {address for event, address in events if event == "socket.getaddrinfo"} <= {"'127.0.0.1'"}
+
+
+def received(daemon: DaemonProcess) -> float:
+    """Messages that a daemon has taken from the broker."""
+    return sum(
+        daemon.metric("geospace_messages_received_total", decoder=name) or 0
+        for name in ("native", "imagmqtt")
+    )
 
 
 def audited(path: Path) -> set[tuple[str, str]]:
@@ -116,15 +136,11 @@ def test_pipeline_without_any_network_gives_the_same(tmp_path: Path) -> None:
     prefix = offline()
     config = write_config(tmp_path / "monitor.yaml", "mqtt://127.0.0.1:1", craft=["MMS1"])
     samples = write_csv(tmp_path / "chain.csv", chain_blocks(40))
-    expected = processed(config, samples)
     output = tmp_path / "offline.jsonl"
-    done: Any = subprocess.run(
-        [*prefix, PROGRAM, "process", samples, "-c", config, "-o", output],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    line = [*prefix, PROGRAM, "process", samples, "-c", config, "-o", output]
+    with subprocess.Popen(line, stderr=subprocess.PIPE, text=True) as alone:
+        expected = processed(config, samples)
+        _, errors = alone.communicate(timeout=60)
+    assert alone.returncode == 0, errors
     assert expected
     assert_agree(final(json.loads(line) for line in output.read_text().splitlines()), expected)
