@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +41,7 @@ Samples = dict[tuple[str, str, int], float]
 KINDS = ("flr", "profile", "plasmapause", "region", "event")
 ROUND_S = 900
 """Windows of the chain and of the spacecraft both end here; a stream has whole rounds."""
+_SETTLE_S = 60.0
 _ROUND_CELLS = ROUND_S * SECOND_NS // CELL_NS
 # The context of the last window of the spacecraft: without it, it would wait.
 _TAIL_CELLS = 8
@@ -186,13 +188,13 @@ def expected_products(config: Path, samples: Samples) -> list[Document]:
 
 
 def _write_rows(path: Path, samples: Samples, columns: Mapping[str, tuple[str, str]], step_ns: int) -> None:
-    times = {time for _, _, time in samples}
+    times = {at for _, _, at in samples}
     with path.open("w") as file:
         file.write("time," + ",".join(columns) + "\n")
-        for time in range(min(times), max(times) + 1, step_ns):
-            values = [samples.get((*column, time), float("nan")) for column in columns.values()]
+        for at in range(min(times), max(times) + 1, step_ns):
+            values = [samples.get((*column, at), float("nan")) for column in columns.values()]
             cells = ",".join("" if value != value else repr(value) for value in values)
-            file.write(f"{iso_time(time)},{cells}\n")
+            file.write(f"{iso_time(at)},{cells}\n")
 
 
 def stored_products(path: Path, kinds: Sequence[str] = KINDS) -> list[Document]:
@@ -208,6 +210,18 @@ def stored_products(path: Path, kinds: Sequence[str] = KINDS) -> list[Document]:
 def published_products(listener: Listener) -> list[Document]:
     """All products that were published, each kind in the order of arrival."""
     return [document for kind in KINDS for document in listener.documents(f"{kind}/")]
+
+
+def settled_products(listener: Listener, expected: Iterable[Document]) -> list[Document]:
+    """All products that were published, once they agree with those expected, or after a minute in which they do not.
+
+    What disagrees is for the test to tell, with its figures.
+    """
+    expected = list(expected)
+    deadline = time.monotonic() + _SETTLE_S
+    while differing(said := published_products(listener), expected) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    return said
 
 
 def last_words(documents: Iterable[Document]) -> dict[tuple[str, str, str], Document]:

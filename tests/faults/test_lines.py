@@ -23,8 +23,8 @@ from stream_kit import (
     differing,
     expected_products,
     last_times,
-    published_products,
     samples_of,
+    settled_products,
     stored_samples,
     stream_config,
 )
@@ -151,9 +151,8 @@ def run_behind(
         sent = [entry.about for entry in publisher.ledger]
         expected = expected_products(config, samples_of(sent))
         daemon.wait_until_stored(last_times(sent))
-        daemon.wait(lambda: not differing(published_products(listener), expected))
+        said = settled_products(listener, expected)
         assert daemon.stop() == 0, daemon.log
-        said = published_products(listener)
     assert "Traceback" not in daemon.log
     samples = compared(stored_samples(daemon.store_path), samples_of(sent))
     return {
