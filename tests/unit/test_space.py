@@ -13,6 +13,7 @@ from region_stage_kit import LENGTH_NS, T0_NS, StubModel, samples
 
 from monitor.config import Config
 from monitor.config.schema import CraftWindows
+from monitor.daemon.checkpoint import Checkpoints
 from monitor.daemon.recovery import Recovery
 from monitor.daemon.status import status_page
 from monitor.daemon.worker import Worker
@@ -247,13 +248,14 @@ class TestWorker:
 
     def test_windows_of_spacecraft_that_are_configured_otherwise_are_built_again(self, store: Store) -> None:
         take(worker_on(store), [samples(["SW"] * 60)])
-        states = store.states()
-        cursor = json.loads(states["cursor"]) if "cursor" in states else Recovery.cursor(CONFIG, 0)["cursor"]
+        cursor = json.loads(Checkpoints(CONFIG).write({}, 0)["cursor"])
         assert cursor["craft_windows"]["hop_s"] == 180.0
+        store.commit([], Checkpoints(CONFIG).write({}, 3))
+        assert Recovery(CONFIG, store).states(Pipeline(CONFIG), Checkpoints(CONFIG)) == (True, 3)
         other = Config(craft=CONFIG.craft, craft_windows=CraftWindows(hop_s=90.0))
-        assert Recovery(other, store).states(Pipeline(other))[0] is None
+        assert Recovery(other, store).states(Pipeline(other), Checkpoints(other)) == (False, 0)
         # Without spacecraft their windows are nobody's concern.
-        assert "craft_windows" not in Recovery.cursor(Config(), 0)["cursor"]
+        assert "craft_windows" not in json.loads(Checkpoints(Config()).write({}, 0)["cursor"])
 
     def test_label_of_before_an_outage_is_not_shown_as_one_of_now(self, store: Store) -> None:
         take(worker_on(store), [samples(["SW"] * 60)])
