@@ -114,7 +114,8 @@ def test_live_flight_is_told_over_mqtt_http_and_in_the_metrics(
 
         eventually(lambda: (daemon.status()["regions"][CRAFT] or {}).get("time") == LAST, 5)
         status = daemon.status()
-        assert status["regions"][CRAFT] == {key: value for key, value in newest.items() if key != "cam"}
+        shown = {key: value for key, value in newest.items() if key != "cam"} | {"stale": False}
+        assert status["regions"][CRAFT] == shown
         assert status["sources"][CRAFT]["last_sample"] == iso_time(BEGIN_NS + CELLS * CELL_NS)
         assert (status["pairs"], status["events"]) == ({}, [])
         assert status["models"]["region"] == newest["model"]["classifier"]
