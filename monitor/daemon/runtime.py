@@ -283,7 +283,8 @@ class Daemon:
 
     async def _prune(self) -> None:
         try:
-            while await self._in_thread(self._store.prune):
+            # Bite by bite: between two of them the thread takes what has come in.
+            while await self._in_thread(self._worker.compact) or await self._in_thread(self._store.prune):
                 pass
             if self._link.connected:
                 await self._in_thread(self._filters.settled)

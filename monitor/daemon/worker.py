@@ -107,9 +107,11 @@ class Worker:
             metrics.expect_events(sides.boundary.kind, there)
         self._unstored: list[SampleBlock] = []
         self._uncommitted: list[tuple[Product, bytes]] = []
-        # Rows up to the first are stored; rows up to the second have gone into the pipeline.
+        # Rows up to the first are stored; up to the second they have gone into the pipeline; the states that were
+        # last committed have seen those up to the third.
         self._stored_row = 0
         self._fed_row = 0
+        self._committed_row = 0
         self._state_ns = time.monotonic_ns()
         self._checkpoints = Checkpoints(config)
 
@@ -135,6 +137,7 @@ class Worker:
         now = self._wall_ns()
         self._metrics.expire(lambda _subject: now)
         whole, self._fed_row = recovery.states(self.pipeline, self._checkpoints)
+        self._committed_row = self._fed_row
         if not whole:
             self.pipeline = self._new_pipeline()
             self.pipeline.restore(recovery.ledger())
@@ -218,8 +221,16 @@ class Worker:
         stored = self._store_products(states)
         if states:
             self._checkpoints.committed()
+            self._committed_row = self._fed_row
         self._state_ns = now
         return stored
+
+    def compact(self) -> int:
+        """Lay a bite of what was stored many times over each other; call again while it returns more than 0.
+
+        Raises StoreError.
+        """
+        return self._store.compact(self._committed_row)
 
     def read(self) -> Reading:
         """A copy of what is known now."""

@@ -22,6 +22,7 @@ from types import TracebackType
 from typing import Self
 
 from monitor.errors import StoreError
+from monitor.io.store_compaction import Compaction
 from monitor.io.store_file import beside, translated
 from monitor.io.store_opening import OpenFile
 from monitor.io.store_queries import KINDS, NEWEST_TIMES
@@ -51,6 +52,7 @@ class Store(StoreReader):
         self._product_retention_ns = product_retention_ns
         self._writer_lock = threading.Lock()
         self._identity = _identity(path)
+        self._compaction = Compaction()
 
     @classmethod
     def open(cls, path: Path, *, retention_ns: int, product_retention_ns: int | None) -> Store:
@@ -194,6 +196,19 @@ class Store(StoreReader):
                 # The pragma gives one page back per step and has no columns: `execute` would step it once and stop.
                 self._files.writer.executescript(f"PRAGMA incremental_vacuum({excess})")
         return len(samples) + len(products)
+
+    def compact(self, up_to_row: int) -> int:
+        """Lay a bite of what was stored many times over each other: what is loaded gives the same memory.
+
+        The work of one call is bounded: call again while it returns more than 0. `prune` gives the room back.
+
+        Parameters
+        ----------
+        up_to_row : int
+            Rows beyond it are left as they are: no state that was committed has seen them.
+        """
+        with self._transaction() as connection:
+            return self._compaction.step(connection, up_to_row)
 
     def _doomed_samples(self, connection: sqlite3.Connection) -> list[tuple[int]]:
         doomed: list[tuple[int]] = []

@@ -16,7 +16,7 @@ from monitor.types import Domain, Json, Product, SampleBlock, iso_time
 SAMPLE_COLUMNS = "source, domain, components, t0_ns, end_ns, step_ns, level, sensor, frame, data"
 """What `sample_row` gives and `stored_block` takes."""
 # Live singles become one row per call, but a row stays small enough to be read whole.
-_ROW_VALUES = 1 << 16
+ROW_VALUES = 1 << 16
 
 
 def coalesce(blocks: Sequence[SampleBlock]) -> list[SampleBlock]:
@@ -33,7 +33,7 @@ def coalesce(blocks: Sequence[SampleBlock]) -> list[SampleBlock]:
             continue
         run = last.get(block.source)
         size = sizes.get(block.source, 0) + block.values.size
-        if run is not None and size <= _ROW_VALUES and _follows(run[-1], block):
+        if run is not None and size <= ROW_VALUES and _follows(run[-1], block):
             run.append(block)
         else:
             run = [block]
