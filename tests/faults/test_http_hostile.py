@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import re
 import resource
 import threading
 import time
@@ -328,9 +329,10 @@ def assert_harmless(sent: bytes, answer: bytes) -> None:
     assert b"alert(1)" not in answer
     assert b"X-Injected" not in answer
     if answer:
-        assert answer.startswith((b"HTTP/1.1 ", b"HTTP/1.0 ")), (sent[:200], answer[:200])
+        # A spoilt version is read as that of a request without one, which is 0.9.
+        assert answer.startswith((b"HTTP/1.1 ", b"HTTP/1.0 ", b"HTTP/0.9 ")), (sent[:200], answer[:200])
         assert b"Server: geospace-monitor\r\n" in answer
-    codes = {int(part[:3]) for part in answer.split(b"HTTP/1.1 ")[1:] if part[:3].isdigit()}
+    codes = {int(code) for code in re.findall(rb"^HTTP/[01]\.[019] (\d{3}) ", answer, re.MULTILINE)}
     assert codes <= {100, 200, 400, 404, 405, 413, 417, 421}, (sent[:200], codes)
 
 
