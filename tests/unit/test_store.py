@@ -529,6 +529,30 @@ def filled(path: Path) -> None:
         store.commit([encoded(flr(1800 * n)) for n in range(50)], {"window": "{}"})
 
 
+@pytest.mark.parametrize("suffix", ["", "-wal"])
+def test_commit_into_files_that_vanished_is_refused_until_they_are_back(path: Path, suffix: str) -> None:
+    one = path.with_name(path.name + suffix)
+    with open_store(path) as store:
+        store.write_samples([block()])
+        one.rename(path.with_name("aside"))
+        with pytest.raises(StoreError, match="have vanished"):
+            store.write_samples([block(start_s=1)])
+        path.with_name("aside").rename(one)
+        store.write_samples([block(start_s=1)])
+    with open_store(path) as store:
+        kept = {found.t0_ns for _, found in store.samples("TAR", 0)}
+    assert kept == {T0_NS, T0_NS + SECOND_NS}
+
+
+def test_opening_a_store_again_writes_nothing(path: Path) -> None:
+    """A full disk has no room for it."""
+    filled(path)
+    before = path.stat().st_mtime_ns
+    with open_store(path):
+        assert path.with_name(path.name + "-wal").stat().st_size == 0
+        assert path.stat().st_mtime_ns == before
+
+
 def test_reader_in_another_thread_sees_only_whole_commits(store: Store) -> None:
     faults: list[str] = []
     seen: list[int] = []
