@@ -348,8 +348,9 @@ def final(wire: Sequence[tuple[str, bytes, bool]]) -> dict[tuple[str, ...], Any]
 
 
 def assert_sound(wire: Sequence[tuple[str, bytes, bool]]) -> None:
-    """One content for each id; what events rest on was published; retained is what is newest."""
+    """One content for each id, no revision without news; what events rest on was published; retained is what is newest."""
     known: dict[str, Any] = {}
+    before: dict[tuple[str, str], tuple[int, Any]] = {}
     retained: dict[str, str] = {}
     for topic, payload, is_retained in wire:
         document = json.loads(payload)
@@ -357,6 +358,12 @@ def assert_sound(wire: Sequence[tuple[str, bytes, bool]]) -> None:
         assert known.setdefault(document["id"], said) == said, document["id"]
         for member in document.get("properties", {}).get("members", ()):
             assert member in known, (document["properties"]["data_id"], member)
+        if "revision" in document and not topic.startswith("health/"):
+            bare = {name: value for name, value in said.items() if name not in _ASIDE}
+            number, last = before.get((topic, document["time"]), (-1, None))
+            assert document["revision"] <= number or bare != last, document["id"]
+            if document["revision"] > number:
+                before[topic, document["time"]] = (document["revision"], bare)
         if is_retained:
             retained[topic] = document["time"]
     for topic, time in retained.items():
