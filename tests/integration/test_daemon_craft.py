@@ -335,7 +335,7 @@ def test_without_a_model_samples_are_kept_and_nothing_is_said_of_them(
         assert "Traceback" not in daemon.log
 
 
-def test_model_that_cannot_be_used_is_one_line_and_exit_1(
+def test_spoilt_model_ends_process_with_one_line_and_costs_the_daemon_only_labels(
     tmp_path: Path, mosquitto: Mosquitto, region_model: Path
 ) -> None:
     broken = tmp_path / "model"
@@ -344,10 +344,16 @@ def test_model_that_cannot_be_used_is_one_line_and_exit_1(
         content = file.read_bytes()
         (broken / file.name).write_bytes(content[:-1] if file.suffix == ".onnx" else content)
     config = flight_config(tmp_path / "broken.yaml", mosquitto.url, broken)
-    done = command("run", "-c", config, timeout_s=30)
+    archive = f"{CRAFT}={write_flight(tmp_path / 'flight.csv')}"
+    done = command("process", archive, "-c", config, "-o", tmp_path / "out.jsonl")
     assert done.returncode == 1
     assert len(done.stderr.splitlines()) == 1
     assert "network.onnx" in done.stderr
+    with DaemonProcess(config, wait_for="/healthz") as daemon:
+        eventually(lambda: "network.onnx" in daemon.get("/readyz")[1], 60, lambda: daemon.log)
+        assert daemon.get("/readyz")[0] == 503
+        assert daemon.metric("geospace_model_missing", kind="region") == 1.0
+        assert daemon.stop() == 0, daemon.log
 
 
 def test_station_and_spacecraft_in_one_daemon_keep_their_own_time(
