@@ -197,7 +197,7 @@ async def test_tls_with_a_client_certificate_carries_messages(
         receive_maximum=20,
     )
     async with running(link):
-        await asyncio.gather(
+        sent = asyncio.gather(
             *(link.publish("impf/tar", b"%*d" % (5000, number), retain=False) for number in range(200))
         )
         seen: list[int] = []
@@ -206,6 +206,7 @@ async def test_tls_with_a_client_certificate_carries_messages(
                 deliveries = await link.receive(50, 0.2)
                 seen += [int(delivery.message.payload) for delivery in deliveries]
                 link.acknowledge(deliveries)
+            await sent
         assert seen == list(range(200))
 
 
