@@ -7,8 +7,10 @@ TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 # Real measurements to check on, where they are; no model learns from them.
 REAL := $(if $(wildcard ../shared/data/space),--real ../shared/data/space)
 
+FINDINGS := build/faults/findings.jsonl
+
 .DEFAULT_GOAL := help
-.PHONY: help run test lint bench models prove lock clean tools
+.PHONY: help run test lint bench models prove prove-faults prove-models lock clean tools
 
 help:
 	@echo "make run    set up, then show the whole path live: broker, simulated chain, labels (Ctrl-C ends)"
@@ -16,17 +18,18 @@ help:
 	@echo "make lint   set up, then ruff, mypy and the import contracts"
 	@echo "make bench  set up, then print the figures that the documentation quotes"
 	@echo "make models train the bundled models anew, with their cards and reports (under an hour on two cores)"
-	@echo "make prove  what takes too long for the tests: models trained anew against the bundled ones, 60 storms"
+	@echo "make prove  what takes too long for the tests: 200 kills, a month of soak, models trained anew, 60 storms"
+	@echo "            (or a part of it: make prove-faults, make prove-models)"
 	@echo "make lock   pin what the daemon needs, with hashes, in deploy/requirements.lock"
 	@echo "make clean  remove what was set up and built"
 
 run: $(VENV)/run.ready
 	@$(BIN)/geospace-monitor demo
 
-# What computes is spread over the cores; what talks to brokers and other programs has the machine to itself.
+# What talks to brokers and other programs mostly waits: two at a time, whatever the machine.
 test: $(VENV)/test.ready tools
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist loadfile tests/golden tests/property tests/unit
-	$(BIN)/pytest tests/integration tests/realdata
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist loadfile tests/golden tests/property tests/unit tests/fuzz
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile tests/integration tests/realdata tests/faults
 
 lint: $(VENV)/test.ready
 	$(BIN)/ruff check .
@@ -48,8 +51,16 @@ models: $(VENV)/test.ready
 	$(BIN)/geospace-monitor train flr -o monitor/models/bundled/flr --report build/reports/flr
 	$(BIN)/geospace-monitor train region -o monitor/models/bundled/region --report build/reports/region $(REAL)
 
-# Also draws the report of the documentation, with the rivals that the model is held against.
-prove: $(VENV)/test.ready
+prove: prove-faults prove-models
+
+# Everything is broken at length; what was found goes into the report of the documentation.
+prove-faults: $(VENV)/test.ready tools
+	rm -f $(FINDINGS)
+	$(BIN)/pytest tests/faults tests/fuzz --full --findings $(FINDINGS) --timeout 3600
+	$(BIN)/python tests/faults/report.py $(FINDINGS) -o docs/reports/faults
+
+# Also draws the reports of the documentation, with the rivals that the models are held against.
+prove-models: $(VENV)/test.ready
 	$(BIN)/geospace-monitor train flr -o build/models/flr --report docs/reports/flr --ablation
 	$(BIN)/python benchmarks/same_model.py monitor/models/bundled/flr build/models/flr
 	$(BIN)/geospace-monitor evaluate events -o docs/reports/events
