@@ -20,8 +20,6 @@ from monitor.decoders.native import native_payload, native_topic
 from monitor.errors import BrokerError, BrokerUnavailable
 from monitor.io.metrics import Metrics
 from monitor.io.mqtt import MqttLink, MqttSettings
-from monitor.science.synthetic.craft.shadow import ShadowCraft
-from monitor.science.synthetic.shadow_pair import ShadowPair
 from monitor.stages.product import GRACE_NS
 from monitor.types import SECOND_NS, Json, Shadow
 
@@ -172,9 +170,14 @@ class Injection:
 def shadows_of(config: Config) -> Sequence[Shadow]:
     """The shadows that are switched on."""
     shadows: list[Shadow] = []
+    # The simulations are imported where they are wanted: most daemons start without them.
     if config.injection.pair:
+        from monitor.science.synthetic.shadow_pair import ShadowPair
+
         shadows.append(ShadowPair())
     if config.injection.craft:
+        from monitor.science.synthetic.craft.shadow import ShadowCraft
+
         shadows.append(ShadowCraft())
     return shadows
 

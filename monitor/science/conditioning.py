@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import signal
 
 from monitor.types import BoolArray, Float32Array, FloatArray, StationQuality
 
@@ -119,6 +118,9 @@ def decimate(values_nT: FloatArray, factor: int) -> FloatArray:
     """
     if factor == 1:
         return values_nT.copy()
+    # Imported where it is needed: it takes longer than all else at the start of a daemon, and few stations are so fast.
+    from scipy import signal
+
     taps = signal.firwin(24 * factor + 1, 1.0 / factor, window=("kaiser", 5.65))
     present = np.isfinite(values_nT)
     if not present.any():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from monitor.types import FloatArray, PowerLaw
 
@@ -60,7 +60,7 @@ def power_law(l_shell: FloatArray, density_amu_cm3: FloatArray, sigma_ln: FloatA
         inertia = float((weight * (x - centre) ** 2).sum())
         slope = float((weight * (x - centre) * y).sum()) / inertia
         at_reference = float(np.average(y - slope * x, weights=weight))
-    reach = float(stats.t.ppf(0.5 + _LEVEL / 2.0, x.size - 2)) / math.sqrt(inertia)
+    reach = float(special.stdtrit(x.size - 2, 0.5 + _LEVEL / 2.0)) / math.sqrt(inertia)
     return PowerLaw(
         density_at_l4_amu_cm3=math.exp(at_reference),
         exponent=-slope,
@@ -72,7 +72,9 @@ def power_law(l_shell: FloatArray, density_amu_cm3: FloatArray, sigma_ln: FloatA
 
 def _theil_sen(x: FloatArray, y: FloatArray) -> tuple[float, float]:
     """Slope and value at x = 0."""
-    slope = float(stats.theilslopes(y, x)[0])
+    # As scipy.stats.theilslopes has it; importing that would take longer than anything else at the daemon's start.
+    rise, run = np.subtract.outer(y, y), np.subtract.outer(x, x)
+    slope = float(np.median(rise[run > 0.0] / run[run > 0.0]))
     return slope, float(np.median(y - slope * x))
 
 

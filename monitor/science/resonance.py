@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from monitor.science.bank import Candidates, search
 from monitor.science.hodograph import HodographFit, Observation, fit, smoothed_model
@@ -296,7 +296,7 @@ def _acceptable(
 ) -> BoolArray:
     """Which fits are resonances: significant, coherent, well placed, and seen in phase and amplitude alike."""
     chance = np.where(candidate.reversed, 0.1, 1.0) * parameters.significance
-    accepted = evidence >= stats.chi2.isf(chance, 4)
+    accepted = evidence >= special.chdtri(4, chance)
     accepted &= fitted.dof + 4.0 >= _FEWEST_DATA
     accepted &= peak_coherence >= parameters.minimum_coherence
     accepted &= (fitted.phase_share > 0.5) & (fitted.phase_share < 2.0)
