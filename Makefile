@@ -45,6 +45,7 @@ bench: $(VENV)/test.ready tools
 	$(BIN)/python benchmarks/ingest.py
 	$(BIN)/python benchmarks/craft_feed.py
 	$(BIN)/python benchmarks/region.py
+	$(BIN)/python benchmarks/injection.py
 
 # Everything is simulated from seeds: the same program gives the same models, but for rounding in the libraries.
 models: $(VENV)/test.ready
