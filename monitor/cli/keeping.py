@@ -66,7 +66,7 @@ def _time(text: str) -> int:
 
 
 def _backup(options: argparse.Namespace) -> int:
-    from monitor.io.store_backup import back_up
+    from monitor.io.store.backup import back_up
 
     config = configuration(options)
     with tqdm(unit="page", file=sys.stderr, disable=not sys.stderr.isatty()) as bar:

@@ -16,7 +16,7 @@ from monitor.config import Config, shadow_sources
 from monitor.daemon.checkpoint import CURSOR, Checkpoints, set_aside
 from monitor.decoders.base import parse_time_ns
 from monitor.io.store import Store
-from monitor.io.store_salvage import LOST_CURSOR
+from monitor.io.store.salvage import LOST_CURSOR
 from monitor.pipeline import Pipeline
 from monitor.stages.indices import KP
 from monitor.stages.ledger import ANYTHING, issued

@@ -32,8 +32,8 @@ from monitor.daemon.worker import Reading, Worker
 from monitor.errors import StoreDamagedError, StoreError
 from monitor.io.broker import LocalBroker
 from monitor.io.http import HttpServer
-from monitor.io.http_access import Credentials
-from monitor.io.http_connections import Limits
+from monitor.io.http.access import Credentials
+from monitor.io.http.connections import Limits
 from monitor.io.metrics import Metrics
 from monitor.io.mqtt import Delivery, MqttLink
 from monitor.io.store import Store

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from monitor.config.http import Http
 from monitor.config.secrets import SecretFile
-from monitor.io.http_access import Credentials
+from monitor.io.http.access import Credentials
 
 
 def http_credentials(http: Http) -> Credentials | None:

@@ -26,7 +26,7 @@ from monitor.decoders.base import checked
 from monitor.errors import DecodeError, StoreDamagedError, StoreError
 from monitor.io.metrics import Metrics
 from monitor.io.store import Store
-from monitor.io.store_rows import content
+from monitor.io.store.rows import content
 from monitor.pipeline import Pipeline
 from monitor.pipeline.guard import Failure
 from monitor.stages.craft_event import SIDES

@@ -13,7 +13,7 @@ from typing import Final
 from tqdm import tqdm
 
 from monitor.errors import MonitorError
-from monitor.io.store_series import SeriesReader, StoredSeries
+from monitor.io.store.series import SeriesReader, StoredSeries
 from monitor.jobs.export_products import Document, ProductColumns, product_parts
 from monitor.jobs.export_samples import file_name, part_count, sample_columns, sample_parts
 from monitor.jobs.export_tables import format_of, table

@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from monitor.io.store_series import SeriesReader, StoredSeries
+from monitor.io.store.series import SeriesReader, StoredSeries
 from monitor.jobs.export_tables import Columns, Kind
 from monitor.types import SECOND_NS, Domain, FloatArray, Json, SampleBlock
 

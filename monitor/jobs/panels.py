@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from monitor.errors import MonitorError
-from monitor.io.files_series import SourceSeries
+from monitor.io.files.series import SourceSeries
 from monitor.jobs.flr.canvas import panels, save
 from monitor.jobs.panels_drawing import Span, panel_figure
 from monitor.types import SECOND_NS, Domain, Json, Product, iso_time

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from monitor.decoders.native import derive_totals
-from monitor.io.files_series import SourceSeries
+from monitor.io.files.series import SourceSeries
 from monitor.jobs.flr.canvas import GREY, INK, panels
 from monitor.types import REGIONS, SECOND_NS, FloatArray, Json, Quality, Region, iso_time
 

@@ -15,7 +15,7 @@ from tqdm import tqdm
 from monitor.config import Config
 from monitor.errors import DecodeError, MonitorError
 from monitor.io.files import open_archives
-from monitor.io.files_series import SourceSeries, interleave
+from monitor.io.files.series import SourceSeries, interleave
 from monitor.jobs.panels import Panels
 from monitor.jobs.profiles import Profiles
 from monitor.pipeline import Pipeline

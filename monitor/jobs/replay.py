@@ -28,7 +28,7 @@ from monitor.decoders.base import GROUND_LIMITS
 from monitor.decoders.native import CRAFT_LIMITS, native_payload, native_topic
 from monitor.errors import ArchiveError, BrokerError, MonitorError
 from monitor.io.files import SourceSeries, interleave, open_archives
-from monitor.io.mqtt_tls import tls_context
+from monitor.io.mqtt.tls import tls_context
 from monitor.types import SECOND_NS, Domain, SampleBlock
 
 __all__ = ["ReplayReport", "replay"]

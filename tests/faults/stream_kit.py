@@ -30,7 +30,7 @@ from flight_kit import CRAFT, FIELD, PLASMA, crossings
 
 from monitor.decoders.native import native_payload, native_topic
 from monitor.io.store import Store
-from monitor.io.store_rows import content
+from monitor.io.store.rows import content
 from monitor.science.synthetic.craft.courses import CourseRanges, course_along
 from monitor.science.synthetic.craft.instrument import InstrumentRanges, measured
 from monitor.types import CELL_NS, SECOND_NS, VARIABLES, Domain, FloatArray, Region, SampleBlock, iso_time

@@ -28,7 +28,7 @@ INSTRUMENTED = [
     "monitor.decoders",
     "monitor.config",
     "monitor.io.files",
-    "monitor.io.store_rows",
+    "monitor.io.store.rows",
     "toy_target",
 ]
 LARGEST_BYTES = 4096

@@ -22,7 +22,7 @@ from monitor.decoders import DECODERS, Decoder
 from monitor.decoders.base import AHEAD_NS, EARLIEST_NS, MAXIMUM_SAMPLES, REASONS
 from monitor.errors import ArchiveError, ConfigurationError, DecodeError
 from monitor.io.files import read_archive
-from monitor.io.store_rows import sample_row, stored_block
+from monitor.io.store.rows import sample_row, stored_block
 from monitor.types import Message, SampleBlock
 
 RECEIVED_NS = 1_504_800_000_000_000_000

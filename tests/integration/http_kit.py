@@ -7,8 +7,8 @@ import contextlib
 from collections.abc import AsyncIterator
 
 from monitor.io.http import HttpServer
-from monitor.io.http_access import Credentials
-from monitor.io.http_connections import Limits
+from monitor.io.http.access import Credentials
+from monitor.io.http.connections import Limits
 
 Line = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 

@@ -19,7 +19,7 @@ import pytest
 
 from monitor.io.broker import find_mosquitto, free_port, mosquitto_config
 from monitor.io.mqtt import Delivery, MqttLink, MqttSettings
-from monitor.io.mqtt_connection import Connection
+from monitor.io.mqtt.connection import Connection
 
 
 class Mosquitto:

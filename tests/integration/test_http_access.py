@@ -16,7 +16,7 @@ from http_kit import Served, ask, serving
 from monitor.config.http import Http
 from monitor.daemon.secrets import http_credentials
 from monitor.io.broker import free_port
-from monitor.io.http_access import Credentials
+from monitor.io.http.access import Credentials
 
 USER, PASSWORD, TOKEN = "prometheus", "päss:wörd-7Qx", "t0ken-Zk4v"
 BOTH = Credentials(USER, lambda: PASSWORD, lambda: TOKEN)

@@ -11,11 +11,11 @@ import pytest
 from http_kit import Line, Served, ask, is_closed, serving
 from mqtt_kit import until
 
-from monitor.io.http_connections import Limits
+from monitor.io.http.connections import Limits
 
 EIGHT = Limits(connections=8)
 HEAD = b"GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\n"
-HTTP_LINES = "monitor.io.http_refusals"
+HTTP_LINES = "monitor.io.http.refusals"
 
 
 def open_connections(served: Served) -> int:

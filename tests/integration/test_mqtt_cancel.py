@@ -14,9 +14,9 @@ from mqtt_kit import Mosquitto, link_settings
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.reasoncodes import ReasonCode
 
-from monitor.io.intake import Intake
 from monitor.io.mqtt import MqttLink
-from monitor.io.mqtt_connection import Connection
+from monitor.io.mqtt.connection import Connection
+from monitor.io.mqtt.intake import Intake
 
 pytestmark = pytest.mark.timeout(60)
 LOST = paho.DisconnectFlags(is_disconnect_packet_from_server=False)

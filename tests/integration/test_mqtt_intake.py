@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.io.intake import Delivery, Intake
+from monitor.io.mqtt.intake import Delivery, Intake
 from monitor.types import Message
 
 RECEIVE_MAXIMUM = 5

@@ -1,4 +1,4 @@
-"""The names of aiomqtt and paho that are not theirs to keep, and that `monitor.io.mqtt_connection` leans on.
+"""The names of aiomqtt and paho that are not theirs to keep, and that `monitor.io.mqtt.connection` leans on.
 
 When a new version fails here, read its `client.py` beside that module before anything else.
 """
@@ -11,8 +11,8 @@ import aiomqtt
 import paho.mqtt.client as paho
 import pytest
 
-from monitor.io.intake import Intake
-from monitor.io.mqtt_connection import Connection
+from monitor.io.mqtt.connection import Connection
+from monitor.io.mqtt.intake import Intake
 
 OVERRIDDEN = [
     "_misc_loop",

@@ -20,7 +20,7 @@ from mqtt_kit import Mosquitto
 from monitor.decoders import DECODERS
 from monitor.errors import ArchiveError, BrokerError, MonitorError
 from monitor.io.files import open_archives
-from monitor.io.files_series import SourceSeries
+from monitor.io.files.series import SourceSeries
 from monitor.jobs import replay as replay_module
 from monitor.jobs.replay import replay
 from monitor.types import CELL_NS, SECOND_NS, Domain, Message, SampleBlock, iso_time

@@ -30,7 +30,7 @@ from monitor.daemon.worker import Worker
 from monitor.decoders.native import native_payload, native_topic
 from monitor.io.metrics import Metrics
 from monitor.io.store import Store
-from monitor.io.store_rows import content
+from monitor.io.store.rows import content
 from monitor.science.synthetic.ground import GroundSimulator
 from monitor.science.synthetic.plasma import PlasmaModel
 from monitor.science.synthetic.scenario import EMMA, Scenario

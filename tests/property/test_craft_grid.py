@@ -11,8 +11,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from monitor.io import files_craft
-from monitor.io.files_craft import join_craft, to_grid, usual_step_ns
+from monitor.io.files import craft as files_craft
+from monitor.io.files.craft import join_craft, to_grid, usual_step_ns
 from monitor.stages.craft_samples import CraftSamples
 from monitor.types import CELL_NS, SECOND_NS, VARIABLES, Domain, FloatArray, IntArray, SampleBlock
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from monitor.io.http_access import Access, Credentials, is_own_name
+from monitor.io.http.access import Access, Credentials, is_own_name
 
 USER, PASSWORD, TOKEN = "op", "pä:ss", "t0ken"
 CREDENTIALS = Credentials(USER, lambda: PASSWORD, lambda: TOKEN)

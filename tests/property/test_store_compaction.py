@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitor.io import store_compaction
 from monitor.io.store import Store
-from monitor.io.store_compaction import Compaction
+from monitor.io.store import compaction as store_compaction
+from monitor.io.store.compaction import Compaction
 from monitor.stages.craft_samples import CraftSamples
 from monitor.stages.indices import KP, KpMemory
 from monitor.stages.window import WindowParameters, WindowStage

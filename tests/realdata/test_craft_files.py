@@ -16,7 +16,7 @@ from cdflib import cdfepoch
 
 from monitor.errors import ArchiveError
 from monitor.io.files import SourceSeries, open_archives, read_archive
-from monitor.io.files_cdf_guard import check_cdf
+from monitor.io.files.cdf_guard import check_cdf
 from monitor.jobs.region.intervals import without_conflicts
 from monitor.jobs.region.sitl import Report, read_sitl
 from monitor.types import iso_time

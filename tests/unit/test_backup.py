@@ -16,7 +16,7 @@ import pytest
 from monitor import cli
 from monitor.errors import StoreError
 from monitor.io.store import Store
-from monitor.io.store_backup import back_up
+from monitor.io.store.backup import back_up
 from monitor.types import SECOND_NS, Product, SampleBlock
 
 WRITER = """

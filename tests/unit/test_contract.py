@@ -32,7 +32,7 @@ from monitor.decoders import DECODERS
 from monitor.decoders.base import REASONS
 from monitor.io.http import HttpServer
 from monitor.io.metrics import STATION_STATES, Metrics
-from monitor.io.mqtt_watch import LinkReading
+from monitor.io.mqtt.watch import LinkReading
 from monitor.models.base import ModelInfo
 from monitor.pipeline import Pipeline, space
 from monitor.science.region_map import are_neighbours

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from monitor.errors import ArchiveError
 from monitor.io.files import Archive, SourceSeries, interleave, open_archives, read_archive
-from monitor.io.files_rows import parse_times
+from monitor.io.files.rows import parse_times
 from monitor.types import SECOND_NS, Domain, iso_time
 
 T0_NS = 1_504_742_400 * SECOND_NS  # 2017-09-07T00:00:00Z

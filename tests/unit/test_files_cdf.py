@@ -24,7 +24,7 @@ from cdflib import cdfepoch
 
 from monitor.errors import ArchiveError
 from monitor.io.files import SourceSeries, open_archives, read_archive
-from monitor.io.files_cdf_guard import check_cdf
+from monitor.io.files.cdf_guard import check_cdf
 from monitor.types import SECOND_NS, Domain
 from monitor.types.space import CELL_NS, VARIABLES
 

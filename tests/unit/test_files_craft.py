@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from monitor.errors import ArchiveError
 from monitor.io.files import SourceSeries, interleave, open_archives, read_archive
-from monitor.io.files_craft import (
+from monitor.io.files.craft import (
     CraftSamples,
     brought_to_grid,
     common_frame,

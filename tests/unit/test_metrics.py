@@ -12,7 +12,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from monitor.io.metrics import STATION_STATES, Metrics
-from monitor.io.mqtt_watch import LinkReading
+from monitor.io.mqtt.watch import LinkReading
 from monitor.models.base import ModelInfo
 from monitor.types import REGIONS, SECOND_NS, Json, Product
 

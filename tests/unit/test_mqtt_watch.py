@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from monitor.io.mqtt_watch import LONGEST_SILENCE_S, HeldTime, Silence, Stall
+from monitor.io.mqtt.watch import LONGEST_SILENCE_S, HeldTime, Silence, Stall
 
 
 def firings(silence: Silence, seconds: int, arrived: int = 0) -> list[int]:

@@ -9,7 +9,7 @@ import pytest
 from cdf_kit import START_NS, write_dis, write_fgm
 
 from monitor.errors import MonitorError
-from monitor.io.files_series import SourceSeries
+from monitor.io.files.series import SourceSeries
 from monitor.jobs.region.intervals import Interval, Refused
 from monitor.jobs.region.own_data import OwnData, own_data, read_own_data
 from monitor.science.region import window_part, wrap_pad

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from monitor.errors import MonitorError
-from monitor.io.files_series import SourceSeries
+from monitor.io.files.series import SourceSeries
 from monitor.jobs.panels import Panels
 from monitor.types import CELL_NS, REGIONS, SECOND_NS, Domain, Json, Product, Region, iso_time
 

@@ -14,7 +14,7 @@ import pytest
 from monitor import cli
 from monitor.config import Config, quick_config
 from monitor.errors import MonitorError
-from monitor.io.files_series import SourceSeries
+from monitor.io.files.series import SourceSeries
 from monitor.jobs.panels import Panels
 from monitor.jobs.process import process_series, read_series
 from monitor.types import CELL_NS, REGIONS, SECOND_NS, Domain, Json, Product, SampleBlock, iso_time

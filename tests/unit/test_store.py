@@ -19,7 +19,7 @@ import pytest
 
 from monitor.errors import StoreError
 from monitor.io.store import Store, coalesce
-from monitor.io.store_queries import EVENT
+from monitor.io.store.queries import EVENT
 from monitor.types import SECOND_NS, Domain, FloatArray, Product, SampleBlock
 
 HOUR_NS = 3600 * SECOND_NS

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from monitor.errors import StoreDamagedError, StoreError
-from monitor.io import store_opening
 from monitor.io.store import Store
-from monitor.io.store_salvage import LOST_CURSOR
+from monitor.io.store import opening as store_opening
+from monitor.io.store.salvage import LOST_CURSOR
 from monitor.types import SECOND_NS, Product, SampleBlock
 
 T0_NS = 1_504_785_600 * SECOND_NS  # 2017-09-07T12:00:00Z

@@ -29,7 +29,7 @@ from tqdm import tqdm
 
 from monitor.config import Config
 from monitor.errors import DecodeError, MonitorError
-from monitor.io.files_series import SourceSeries, interleave
+from monitor.io.files.series import SourceSeries, interleave
 from monitor.jobs.flr.dataset import AMBIGUOUS, LabelledSpectra
 from monitor.jobs.flr.splits import number_sequences
 from monitor.jobs.process import read_series

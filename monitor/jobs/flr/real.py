@@ -11,7 +11,7 @@ from datetime import datetime
 import numpy as np
 
 from monitor.config import Config
-from monitor.io.files_series import SourceSeries
+from monitor.io.files.series import SourceSeries
 from monitor.jobs.process import process_series, read_series
 from monitor.types import SECOND_NS, FloatArray, Json
 

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from monitor.errors import ArchiveError
-from monitor.io.files_rows import parse_numbers
+from monitor.io.files.rows import parse_numbers
 from monitor.jobs.flr.arrays import open_arrays
 from monitor.jobs.flr.mapping import Selector, TableMapping
 from monitor.types import FloatArray, IntArray

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from monitor.io.files_series import SourceSeries
+from monitor.io.files.series import SourceSeries
 from monitor.jobs.flr.canvas import BOUND, GREY, INK, ORANGE, SKY, counts_note, panels
 from monitor.jobs.panels_drawing import REGION_COLOUR, Span, panel_figure
 from monitor.jobs.region.judged import Judged

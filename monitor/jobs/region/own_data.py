@@ -20,8 +20,8 @@ import numpy as np
 
 from monitor.errors import MonitorError
 from monitor.io.files import open_archives
-from monitor.io.files_craft import brought_to_grid, join_craft
-from monitor.io.files_series import SourceSeries
+from monitor.io.files.craft import brought_to_grid, join_craft
+from monitor.io.files.series import SourceSeries
 from monitor.jobs.region.intervals import Interval, Refused, read_intervals, without_conflicts
 from monitor.jobs.region.sitl import is_sitl, read_sitl
 from monitor.science.region import standing_alone, windows_of

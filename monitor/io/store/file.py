@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from monitor.errors import StoreDamagedError, StoreError
-from monitor.io.store_queries import EVENT_INDEX
+from monitor.io.store.queries import EVENT_INDEX
 
 _APPLICATION_ID = 0x67656F73  # "geos": whose file it is, in the header of the file
 _SCHEMA_VERSION = 1

@@ -8,7 +8,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from monitor.io.mqtt_watch import LinkReading
+from monitor.io.mqtt.watch import LinkReading
 from monitor.types import SECOND_NS
 
 

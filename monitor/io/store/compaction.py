@@ -21,7 +21,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from monitor.io.store_rows import ROW_VALUES, SAMPLE_COLUMNS, sample_row, stored_block
+from monitor.io.store.rows import ROW_VALUES, SAMPLE_COLUMNS, sample_row, stored_block
 from monitor.types import SECOND_NS, Domain, SampleBlock
 
 logger = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ import aiomqtt
 import paho.mqtt.client as paho
 from paho.mqtt.reasoncodes import ReasonCode
 
-from monitor.io.mqtt_settings import MqttSettings
+from monitor.io.mqtt.settings import MqttSettings
 
 OWN_ID = "give every instance its own mqtt.client_id"
 ADVICE = {

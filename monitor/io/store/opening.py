@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import IO
 
 from monitor.errors import StoreDamagedError, StoreError
-from monitor.io.store_file import DAMAGE_MARK, beside, connect, read_only
-from monitor.io.store_salvage import salvage
+from monitor.io.store.file import DAMAGE_MARK, beside, connect, read_only
+from monitor.io.store.salvage import salvage
 
 logger = logging.getLogger(__name__)
 

@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from monitor.io.store_reading import StoreReader
-from monitor.io.store_rows import SAMPLE_COLUMNS
+from monitor.io.store.reading import StoreReader
+from monitor.io.store.rows import SAMPLE_COLUMNS
 from monitor.types import Domain, SampleBlock
 
 

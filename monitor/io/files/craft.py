@@ -16,7 +16,7 @@ import numpy as np
 
 from monitor.decoders.base import EARLIEST_NS
 from monitor.errors import ArchiveError
-from monitor.io.files_series import LONGEST_FILL, SourceSeries
+from monitor.io.files.series import LONGEST_FILL, SourceSeries
 from monitor.science.craft_grid import LONGEST_STEP_NS, cell_values, cells_near, cells_of
 from monitor.types import SECOND_NS, BoolArray, Domain, FloatArray, IntArray, iso_time
 from monitor.types.space import CELL_NS, VARIABLES

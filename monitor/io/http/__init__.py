@@ -16,9 +16,9 @@ from ipaddress import ip_address
 from aiohttp import web
 
 from monitor.errors import MonitorError
-from monitor.io.http_access import Access, Credentials, is_own_name
-from monitor.io.http_connections import Connection, Connections, Limits
-from monitor.io.http_refusals import Refusals
+from monitor.io.http.access import Access, Credentials, is_own_name
+from monitor.io.http.connections import Connection, Connections, Limits
+from monitor.io.http.refusals import Refusals
 from monitor.types import Json
 
 logger = logging.getLogger(__name__)

@@ -20,10 +20,10 @@ from prometheus_client.openmetrics.exposition import generate_latest as generate
 from prometheus_client.process_collector import ProcessCollector
 
 from monitor import __version__
-from monitor.io.http_refusals import REASONS as HTTP_REASONS
-from monitor.io.link_metrics import LinkMetrics
-from monitor.io.mqtt_watch import LinkReading
-from monitor.io.product_gauges import STATION_STATES, ProductGauges
+from monitor.io.http.refusals import REASONS as HTTP_REASONS
+from monitor.io.metrics.link import LinkMetrics
+from monitor.io.metrics.products import STATION_STATES, ProductGauges
+from monitor.io.mqtt.watch import LinkReading
 from monitor.models.base import ModelInfo
 from monitor.types import SECOND_NS, Product
 

@@ -28,9 +28,9 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from monitor.errors import BrokerError, BrokerUnavailable
-from monitor.io.intake import Delivery, Intake
-from monitor.io.mqtt_refusal import Ending, ending_of
-from monitor.io.mqtt_watch import HeldTime, Stall
+from monitor.io.mqtt.intake import Delivery, Intake
+from monitor.io.mqtt.refusal import Ending, ending_of
+from monitor.io.mqtt.watch import HeldTime, Stall
 from monitor.types import Message
 
 T = TypeVar("T")

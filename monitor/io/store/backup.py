@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from monitor.errors import StoreError
-from monitor.io.store_file import beside, read_only, require_store, translated
+from monitor.io.store.file import beside, read_only, require_store, translated
 
 # Between two steps the program can be interrupted, and whoever waits sees how far it is.
 _STEP_PAGES: Final = 64

@@ -1,6 +1,6 @@
 """CDF files of spacecraft: field and ion moments of MMS (L2 and quicklook), Cluster and THEMIS, on the grid of 4.5 s.
 
-`monitor.io.files_cdf_names` tells which variables are read. Units are those of the UNITS attribute; fill values, and
+`monitor.io.files.cdf_names` tells which variables are read. Units are those of the UNITS attribute; fill values, and
 values outside VALIDMIN to VALIDMAX or beyond what is real in near-Earth plasma, are gaps. Quality flags are not asked:
 those of MMS DIS are set throughout the solar wind, where nothing is wrong.
 """
@@ -17,10 +17,10 @@ import numpy.typing as npt
 
 from monitor.decoders.native import CRAFT_LIMITS, craft_fill_to_nan, derive_totals
 from monitor.errors import ArchiveError
-from monitor.io.files_cdf_guard import check_cdf
-from monitor.io.files_cdf_names import KNOWN, KnownVariable, unit_factor
-from monitor.io.files_craft import CraftSamples, common_frame, in_order, join_craft, to_grid, usual_step_ns
-from monitor.io.files_series import SourceSeries
+from monitor.io.files.cdf_guard import check_cdf
+from monitor.io.files.cdf_names import KNOWN, KnownVariable, unit_factor
+from monitor.io.files.craft import CraftSamples, common_frame, in_order, join_craft, to_grid, usual_step_ns
+from monitor.io.files.series import SourceSeries
 from monitor.types import SECOND_NS, FloatArray, IntArray
 
 _EPOCH_1970_MS: Final = 62_167_219_200_000

@@ -22,9 +22,9 @@ import numpy as np
 from monitor.decoders.base import GROUND_LIMITS, missing_to_nan, station_code
 from monitor.decoders.native import CRAFT_LIMITS, craft_fill_to_nan, derive_totals
 from monitor.errors import ArchiveError
-from monitor.io.files_craft import CraftSamples, in_order, is_even, to_grid, usual_step_ns
-from monitor.io.files_rows import check_values, parse_numbers, parse_times
-from monitor.io.files_series import Rows, SourceSeries, grid_of, series_on_grid
+from monitor.io.files.craft import CraftSamples, in_order, is_even, to_grid, usual_step_ns
+from monitor.io.files.rows import check_values, parse_numbers, parse_times
+from monitor.io.files.series import Rows, SourceSeries, grid_of, series_on_grid
 from monitor.types import Domain, FloatArray, IntArray
 
 _GROUND_COLUMNS: Final[Mapping[str, str]] = {

@@ -18,11 +18,11 @@ from typing import Final
 
 from monitor.decoders.native import CRAFT_LIMITS
 from monitor.errors import ArchiveError
-from monitor.io.files_cdf import read_cdf
-from monitor.io.files_craft import join_craft
-from monitor.io.files_csv import read_csv
-from monitor.io.files_iaga2002 import is_iaga2002, read_iaga2002
-from monitor.io.files_series import SourceSeries, interleave
+from monitor.io.files.cdf import read_cdf
+from monitor.io.files.craft import join_craft
+from monitor.io.files.csv import read_csv
+from monitor.io.files.iaga2002 import is_iaga2002, read_iaga2002
+from monitor.io.files.series import SourceSeries, interleave
 
 __all__ = ["Archive", "SourceSeries", "interleave", "open_archives", "read_archive"]
 

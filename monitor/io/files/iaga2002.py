@@ -14,8 +14,8 @@ import numpy as np
 
 from monitor.decoders.base import LARGEST_FIELD_nT, Limits, missing_to_nan, station_code
 from monitor.errors import ArchiveError
-from monitor.io.files_rows import check_values, parse_numbers, parse_times
-from monitor.io.files_series import Rows, SourceSeries, grid_of, series_on_grid
+from monitor.io.files.rows import check_values, parse_numbers, parse_times
+from monitor.io.files.series import Rows, SourceSeries, grid_of, series_on_grid
 from monitor.types import FloatArray
 
 ANGLES: Final = frozenset({"D", "I"})

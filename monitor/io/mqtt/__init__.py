@@ -23,12 +23,12 @@ from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from monitor.errors import BrokerUnavailable, MonitorError
-from monitor.io.intake import Delivery, Intake
-from monitor.io.mqtt_connection import Connection, cancelled
-from monitor.io.mqtt_refusal import ADVICE, OWN_ID, Ending, explain
-from monitor.io.mqtt_settings import MqttSettings, Will
-from monitor.io.mqtt_tls import tls_context
-from monitor.io.mqtt_watch import HeldTime, LinkReading, Silence
+from monitor.io.mqtt.connection import Connection, cancelled
+from monitor.io.mqtt.intake import Delivery, Intake
+from monitor.io.mqtt.refusal import ADVICE, OWN_ID, Ending, explain
+from monitor.io.mqtt.settings import MqttSettings, Will
+from monitor.io.mqtt.tls import tls_context
+from monitor.io.mqtt.watch import HeldTime, LinkReading, Silence
 from monitor.types import SECOND_NS, iso_time
 
 __all__ = ["Delivery", "LinkReading", "MqttLink", "MqttSettings", "Will"]

@@ -15,9 +15,9 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Self
 
-from monitor.io.store_file import read_only, require_store, translated
-from monitor.io.store_queries import EVENT, LATEST, UPDATES
-from monitor.io.store_rows import SAMPLE_COLUMNS, OutboxRow, stored_block
+from monitor.io.store.file import read_only, require_store, translated
+from monitor.io.store.queries import EVENT, LATEST, UPDATES
+from monitor.io.store.rows import SAMPLE_COLUMNS, OutboxRow, stored_block
 from monitor.types import Json, Product, SampleBlock
 
 logger = logging.getLogger(__name__)

@@ -22,12 +22,12 @@ from types import TracebackType
 from typing import Self
 
 from monitor.errors import StoreError
-from monitor.io.store_compaction import Compaction
-from monitor.io.store_file import beside, translated
-from monitor.io.store_opening import OpenFile
-from monitor.io.store_queries import KINDS, NEWEST_TIMES
-from monitor.io.store_reading import StoreReader
-from monitor.io.store_rows import SAMPLE_COLUMNS, OutboxRow, coalesce, require_same, sample_row
+from monitor.io.store.compaction import Compaction
+from monitor.io.store.file import beside, translated
+from monitor.io.store.opening import OpenFile
+from monitor.io.store.queries import KINDS, NEWEST_TIMES
+from monitor.io.store.reading import StoreReader
+from monitor.io.store.rows import SAMPLE_COLUMNS, OutboxRow, coalesce, require_same, sample_row
 from monitor.types import Product, SampleBlock
 
 __all__ = ["OutboxRow", "Store", "coalesce"]

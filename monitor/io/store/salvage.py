@@ -20,9 +20,9 @@ import numpy as np
 
 from monitor.decoders.base import GROUND_LIMITS, Limits, beyond_limits
 from monitor.decoders.native import CRAFT_LIMITS, INDEX_LIMITS
-from monitor.io.store_file import beside, connect, translated
-from monitor.io.store_rows import SAMPLE_COLUMNS, stored_block
-from monitor.io.store_walk import Missing, Walk
+from monitor.io.store.file import beside, connect, translated
+from monitor.io.store.rows import SAMPLE_COLUMNS, stored_block
+from monitor.io.store.walk import Missing, Walk
 from monitor.types import Domain, Json, SampleBlock
 
 _PRODUCT_COLUMNS: Final = "kind, subject, time_ns, revision, topic, retained, published, payload"

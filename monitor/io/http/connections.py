@@ -16,7 +16,7 @@ from typing import Any
 
 from aiohttp import web
 
-from monitor.io.http_refusals import Refusals
+from monitor.io.http.refusals import Refusals
 
 _LINE_BYTES = 4096
 # A token of the largest size fits into one field. Together they bound what an unfinished request can hold: 0.4 MB.
