@@ -57,14 +57,16 @@ def evaluate_region(
     model = RegionModel.load(folder, threads=threads)
     plan = synthetic.QUICK if quick else synthetic.BUNDLED
     told("windows, simulated ones for the rivals too")
+    examples, name = None, sources.name
+    if not sources.synthetic:
+        # Read first: a file that cannot be used is told of before minutes go into the simulation for the rivals.
+        examples = sources.read(told)
     made = synthetic.simulated(plan, seed=synthetic.SEED, workers=threads, progress=progress)
     rivals = Rivals(made.rivals, made.validation)
     others: dict[str, Predict] = {LOGISTIC: rivals.on_all().predict, RULE: Thresholds().predict}
-    if sources.synthetic:
+    if examples is None:
         examples = synthetic.windows_to_test(plan, first_run=first_run, workers=threads, progress=progress)
         name = f"simulated test runs from number {first_run}" if first_run else "simulated test runs"
-    else:
-        examples, name = sources.read(told), sources.name
     one = evaluate(model, examples, name, synthetic=sources.synthetic, rivals=others)
     measured = None if real is None else measure_real(model, real, rivals)
     page = write_report(report, one, real=measured, notes=[f"Model {model.info.label}."])
