@@ -57,7 +57,8 @@ prove: prove-faults prove-models
 # Everything is broken at length; what was found goes into the report of the documentation.
 prove-faults: $(VENV)/test.ready tools
 	rm -f $(FINDINGS)
-	$(BIN)/pytest tests/faults tests/fuzz --full --findings $(FINDINGS) --timeout 3600
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile tests/faults tests/fuzz tests/realdata/test_soak.py \
+	  --full --findings $(FINDINGS) --timeout 3600
 	$(BIN)/python tests/faults/report.py $(FINDINGS) -o docs/reports/faults
 
 # Also draws the reports of the documentation, with the rivals that the models are held against.

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -47,7 +48,11 @@ def resident_MB(pid: int) -> float:
 
 
 @pytest.mark.parametrize("speed", ["max", "6000"])
-def test_memory_is_flat_over_four_days_of_wic(speed: str, tmp_path: Path) -> None:
+def test_memory_is_flat_over_four_days_of_wic(
+    speed: str, tmp_path: Path, of_scale: Callable[[bool, bool], bool]
+) -> None:
+    if not of_scale(False, True):
+        pytest.skip("minutes: only with --full (make prove); tests/faults/test_soak.py has the short form")
     broker = Mosquitto(tmp_path)
     twin = tmp_path / "AAA.csv.gz"
     shutil.copy(ARCHIVE, twin)
