@@ -8,6 +8,7 @@ TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 REAL := $(if $(wildcard ../shared/data/space),--real ../shared/data/space)
 
 FINDINGS := build/faults/findings.jsonl
+LONG := tests/faults/test_load.py tests/faults/test_kills.py tests/faults/test_soak.py
 
 .DEFAULT_GOAL := help
 .PHONY: help run test lint bench models prove prove-faults prove-models lock clean tools
@@ -26,10 +27,10 @@ help:
 run: $(VENV)/run.ready
 	@$(BIN)/geospace-monitor demo
 
-# What talks to brokers and other programs mostly waits: two at a time, whatever the machine.
+# What talks to brokers and other programs mostly waits: four at a time, whatever the machine, the longest first.
 test: $(VENV)/test.ready tools
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist loadfile tests/golden tests/property tests/unit tests/fuzz
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile tests/integration tests/realdata tests/faults
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 4 --dist loadfile --no-loadscope-reorder $(LONG) tests/faults tests/integration tests/realdata
 
 lint: $(VENV)/test.ready
 	$(BIN)/ruff check .
@@ -57,7 +58,8 @@ prove: prove-faults prove-models
 # Everything is broken at length; what was found goes into the report of the documentation.
 prove-faults: $(VENV)/test.ready tools
 	rm -f $(FINDINGS)
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile tests/faults tests/fuzz tests/realdata/test_soak.py \
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder $(LONG) tests/faults tests/fuzz \
+	  tests/realdata/test_soak.py \
 	  --full --findings $(FINDINGS) --timeout 3600
 	$(BIN)/python tests/faults/report.py $(FINDINGS) -o docs/reports/faults
 

@@ -289,6 +289,7 @@ def test_http_tells_of_the_running_daemon(tmp_path: Path, mosquitto: Mosquitto, 
         assert status["mqtt_connected"] is True
         assert status["sources"]["TAR"] == {"last_sample": "2017-09-07T09:00:00Z", "health": "ok"}
         shown = status["pairs"]["TAR-BRZ"]
+        assert shown.pop("stale") is False
         assert_agree(
             {("TAR-BRZ", shown["time"]): shown},
             {("TAR-BRZ", shown["time"]): expected["TAR-BRZ", shown["time"]]},
