@@ -269,6 +269,7 @@ class Daemon:
         step_ns = round(self._config.store.retention_h * 3600 * SECOND_NS / _PRUNE_PARTS)
         while True:
             await asyncio.sleep(_TICK_S)
+            self._metrics.tasks(len(asyncio.all_tasks()))
             await patiently(self._in_thread(self._observe), _BUSY_S, self._note_busy)
             self._note("worker", None)
             self._degradation.note_all("part_", self._reading.failing)

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from daemon_kit import KINDS, ROOT, Client, DaemonProcess, closing, eventually, write_config
 from mqtt_kit import Mosquitto
-from vitals import Vitals, stored
+from vitals import Vitals, number, stored
 
 from monitor.decoders.native import native_payload, native_topic
 from monitor.io.store import Store
@@ -59,6 +59,9 @@ the allocator, a few MB, that is seen, whatever the slope; over a month it is no
 
 THREADS = 2 + min(32, (os.cpu_count() or 1) + 4)
 """The loop, the worker, and the pool of asyncio, which adds its threads one by one and keeps them."""
+
+TASKS_OF_A_TURN = 130
+"""A batch of the publisher is 100 at once; the rest is small."""
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(1800)]
 
@@ -133,11 +136,13 @@ class Series:
     hours: list[float]
     vitals: list[Vitals]
     store_bytes: list[int]
+    tasks: list[int]
 
     def read(self, hour: float, daemon: DaemonProcess) -> None:
         self.hours.append(hour)
         self.vitals.append(Vitals.of(daemon.pid))
         self.store_bytes.append(size_of(daemon.store_path))
+        self.tasks.append(int(number(daemon.get("/metrics")[1], "geospace_event_loop_tasks") or 0))
 
     def slope_MB_a_day(self, after_h: float) -> float:
         """Of the straight line through the readings of resident memory after so many hours."""
@@ -153,7 +158,7 @@ def size_of(store: Path) -> int:
 
 def feed(client: Client, daemon: DaemonProcess, parts: list[Part], days: int) -> Series:
     """Send the days as fast as they are stored, and read what they cost after each hour."""
-    series, told = Series([], [], []), 0
+    series, told = Series([], [], [], []), 0
     for day in range(days):
         for part in parts:
             hour = day * 24 + part.end_ns // HOUR_NS
@@ -227,6 +232,7 @@ def test_memory_descriptors_threads_and_store_do_not_grow_with_the_data(
     at_retention = [
         size for hour, size in zip(series.hours, series.store_bytes, strict=True) if hour > warm_h
     ]
+    tasks = [count for hour, count in zip(series.hours, series.tasks, strict=True) if hour > warm_h]
     kept_h = oldest_ns(daemon.store_path) / HOUR_NS
     found(
         days=days,
@@ -237,6 +243,7 @@ def test_memory_descriptors_threads_and_store_do_not_grow_with_the_data(
         peak_MB=round(end.peak_MB, 1),
         descriptors=[min(one.descriptors for one in steady), max(one.descriptors for one in steady)],
         threads=[min(one.threads for one in steady), max(one.threads for one in steady)],
+        tasks=[min(tasks), max(tasks)],
         store_MB=[round(min(at_retention) / 1e6, 1), round(max(at_retention) / 1e6, 1)],
         oldest_sample_h=round(kept_h, 2),
         retention_h=retention_h,
@@ -247,6 +254,11 @@ def test_memory_descriptors_threads_and_store_do_not_grow_with_the_data(
     assert slope < GROWTH_MB[days > 1]
     assert max(one.descriptors for one in steady) - min(one.descriptors for one in steady) <= 4
     assert max(one.threads for one in steady) <= THREADS
+    # Five that live as long as the daemon, and those of a turn: a commit, a request over HTTP.
+    assert min(tasks) >= 5
+    assert max(tasks) - min(tasks) <= TASKS_OF_A_TURN
+    half = len(tasks) // 2
+    assert abs(np.median(tasks[half:]) - np.median(tasks[:half])) <= 1
     # What a message holds, and what may come before the daemon prunes again.
     assert kept_h < retention_h * 1.1 + PIECE_NS / HOUR_NS
     assert max(at_retention) < 1.5 * float(np.median(at_retention))

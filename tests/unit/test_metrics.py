@@ -437,6 +437,7 @@ CONTRACT = {
     "geospace_mqtt_last_message_timestamp_seconds": ("gauge", set()),
     "geospace_intake_held_seconds": ("counter", set()),
     "geospace_queue_depth": ("gauge", {"queue"}),
+    "geospace_event_loop_tasks": ("gauge", set()),
     "geospace_store_bytes": ("gauge", set()),
     "geospace_store_free_bytes": ("gauge", set()),
     "geospace_injection_recovered_ratio": ("gauge", {"subject"}),

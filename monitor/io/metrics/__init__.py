@@ -119,6 +119,9 @@ class Metrics:
         self._queue = Gauge(
             "geospace_queue_depth", "Entries that wait in a queue.", ("queue",), registry=self.registry
         )
+        self._tasks = Gauge(
+            "geospace_event_loop_tasks", "Tasks of the event loop: about constant.", registry=self.registry
+        )
         self._store_bytes = Gauge(
             "geospace_store_bytes", "Size of the durable store with its log.", registry=self.registry
         )
@@ -254,6 +257,10 @@ class Metrics:
     def queue_depth(self, queue: str, depth: int) -> None:
         """Set how many entries wait in a queue."""
         self._queue.labels(queue).set(depth)
+
+    def tasks(self, count: int) -> None:
+        """Set how many tasks the event loop has."""
+        self._tasks.set(count)
 
     def store_size(self, size: int, free: int) -> None:
         """Set the size of the store and the room left on its file system (bytes)."""
