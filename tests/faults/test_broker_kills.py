@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -37,6 +38,9 @@ AUTOSAVE_S = 10.0
 # Mosquitto looks at a clock of whole seconds once a second, and writing takes it a moment.
 SLACK_S = 3.0
 PER_SECOND = 1000.0
+DROP_S = (2.0, 15.0)
+"""A message that is dropped from a full queue comes this much before or after the line that says so (whole seconds)."""
+_DROPS = re.compile(r"^(\d+): Outgoing messages are being dropped", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,12 @@ def lost_entries(
             assert entry.accepted_s is not None, "a message that the broker never took counts as sent"
             lost.append((entry, entry.accepted_s))
     return lost
+
+
+def drop_times(log: str) -> list[float]:
+    """When the broker began to drop messages, by its log (monotonic seconds)."""
+    since_s = time.time() - time.monotonic()
+    return [float(stamp) - since_s for stamp in _DROPS.findall(log)]
 
 
 def test_shipped_settings_lose_no_more_than_the_seconds_between_two_saves(
@@ -165,6 +175,12 @@ def test_stock_settings_lose_messages_which_is_noticed_and_said_as_gaps(
     # Lost with the broker; lost because it came back before the daemon did; lost though the daemon was there.
     behind = [any(one.killed_s - 60 < taken_s <= one.restarted_s for one in outages) for _, taken_s in lost]
     between = [any(one.restarted_s < taken_s <= one.back_s for one in outages) for _, taken_s in lost]
+    # Or dropped: with twenty in flight and a thousand in its queue it keeps up only with a daemon that is quick.
+    drops_s = drop_times(mosquitto.log)
+    dropped = [
+        not (one or other) and any(-DROP_S[0] <= taken_s - at_s <= DROP_S[1] for at_s in drops_s)
+        for one, other, (_, taken_s) in zip(behind, between, lost, strict=True)
+    ]
     expected = expected_products(config, stored)
     products = stored_products(daemon.store_path)
     gaps = [one for one in last_words(products).values() if "gap" in one.get("flags", ())]
@@ -176,14 +192,15 @@ def test_stock_settings_lose_messages_which_is_noticed_and_said_as_gaps(
         messages=len(publisher.ledger),
         lost_with_the_broker=sum(behind),
         lost_before_the_daemon_was_back=sum(between),
-        lost_otherwise=len(lost) - sum(behind) - sum(between),
+        dropped_from_a_full_queue=sum(dropped),
+        lost_otherwise=len(lost) - sum(behind) - sum(between) - sum(dropped),
         noticed_in_the_log=noticed,
         windows_with_gap=len(gaps),
         differing_products=len(differences),
     )
     assert not samples.wrong
     assert sum(behind) > 0
-    assert len(lost) == sum(behind) + sum(between)
+    assert len(lost) == sum(behind) + sum(between) + sum(dropped)
     assert noticed == kills
     assert {one["schema"] for one in gaps} >= {"geospace/flr/1", "geospace/region/1"}
     assert "gap" in states
