@@ -22,7 +22,7 @@ from monitor.errors import ArchiveError, BrokerError, MonitorError
 from monitor.io.files import open_archives
 from monitor.io.files.series import SourceSeries
 from monitor.jobs import replay as replay_module
-from monitor.jobs.replay import replay
+from monitor.jobs.replay import PUBLISH_TIMEOUT_S, replay
 from monitor.types import CELL_NS, SECOND_NS, Domain, Message, SampleBlock, iso_time
 
 pytestmark = pytest.mark.broker
@@ -312,7 +312,8 @@ async def test_broker_that_goes_away_ends_the_replay(mosquitto: Mosquitto, tmp_p
     await asyncio.sleep(0.5)
     mosquitto.kill()
     with pytest.raises(BrokerError, match="went away"):
-        await asyncio.wait_for(task, 15)
+        # A message that was under way is waited for as long as that.
+        await asyncio.wait_for(task, PUBLISH_TIMEOUT_S + 15)
 
 
 async def test_password_file_lets_in_and_wrong_one_is_said(
