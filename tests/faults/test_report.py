@@ -52,7 +52,7 @@ def test_report_says_which_forms_are_short_and_draws_long_series(tmp_path: Path)
         },
     )
     assert "Some of these are short forms" in text
-    assert "![test days](days.png)" in text
+    assert "![days](days.png)" in text
     assert (tmp_path / "report" / "days.png").stat().st_size > 1000
     assert "| threads | 7, 7 |" in text
     assert "resident MB" not in text
