@@ -239,8 +239,9 @@ def main() -> None:
             name = f"{finding['test'].partition('::')[2].removeprefix('test_')}.png"
             draw(series, arguments.output / name)
             pictures[finding["test"]] = name
-    scale = " --full" if all(finding["full"] for finding in findings) else ""
-    command = f"pytest tests/faults{scale} --findings {arguments.findings}"
+    whole = all(finding["full"] for finding in findings)
+    short = f"pytest tests/faults tests/fuzz --findings {arguments.findings}"
+    command = "make prove-faults" if whole else short
     text = document(findings, command, pictures)
     (arguments.output / "report.md").write_text(text, encoding="utf-8")
 

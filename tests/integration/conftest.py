@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,9 @@ import pytest
 # pytest imports by path here and leaves `sys.path` alone; the tests share `mqtt_kit`.
 sys.path.insert(0, str(Path(__file__).parent))
 
-from mqtt_kit import Mosquitto
+from mqtt_kit import mosquitto, mosquitto_at
+
+__all__ = ["mosquitto", "mosquitto_at", "region_model"]
 
 
 @pytest.fixture(scope="session")
@@ -22,28 +23,3 @@ def region_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("region") / "model"
     small_model(folder)
     return folder
-
-
-@pytest.fixture
-def mosquitto_at(tmp_path: Path) -> Iterator[Callable[..., Mosquitto]]:
-    """A function that makes brokers which are gone after the test; it takes the arguments of `Mosquitto`."""
-    brokers: list[Mosquitto] = []
-
-    def make(**options: object) -> Mosquitto:
-        directory = tmp_path / f"broker{len(brokers)}"
-        directory.mkdir()
-        broker = Mosquitto(directory, **options)  # type: ignore[arg-type]
-        brokers.append(broker)
-        return broker
-
-    yield make
-    for broker in brokers:
-        broker.kill()
-
-
-@pytest.fixture
-def mosquitto(mosquitto_at: Callable[..., Mosquitto]) -> Mosquitto:
-    """A running broker."""
-    broker = mosquitto_at()
-    broker.start()
-    return broker

@@ -1,6 +1,6 @@
 """Real parts for the integration tests: a Mosquitto that can be killed and restarted, and a link that runs.
 
-The fixtures `mosquitto` and `mosquitto_at` (in `conftest.py`) start and stop the broker.
+The fixtures `mosquitto` and `mosquitto_at` start and stop the broker.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -144,3 +144,31 @@ async def receive_count(link: MqttLink, count: int, timeout_s: float = 20.0) -> 
         while len(deliveries) < count:
             deliveries += await link.receive(count - len(deliveries), 0.2)
     return deliveries
+
+
+# -- fixtures: a conftest takes them by importing them ------------------------------------------------------
+
+
+@pytest.fixture
+def mosquitto_at(tmp_path: Path) -> Iterator[Callable[..., Mosquitto]]:
+    """A function that makes brokers which are gone after the test; it takes the arguments of `Mosquitto`."""
+    brokers: list[Mosquitto] = []
+
+    def make(**options: object) -> Mosquitto:
+        directory = tmp_path / f"broker{len(brokers)}"
+        directory.mkdir()
+        broker = Mosquitto(directory, **options)  # type: ignore[arg-type]
+        brokers.append(broker)
+        return broker
+
+    yield make
+    for broker in brokers:
+        broker.kill()
+
+
+@pytest.fixture
+def mosquitto(mosquitto_at: Callable[..., Mosquitto]) -> Mosquitto:
+    """A running broker."""
+    broker = mosquitto_at()
+    broker.start()
+    return broker

@@ -274,7 +274,7 @@ async def _says_that_they_are_not_real(monitor: Watched, listener: Listener) -> 
     assert all(SHADOW_CRAFT not in labels for labels in await monitor.series("geospace_event_active"))
 
 
-async def test_station_that_the_broker_keeps_out_makes_wrong_windows_until_it_is_let_in(
+async def test_station_that_the_broker_keeps_out_makes_wrong_windows(
     tmp_path: Path, mosquitto_at: Callable[..., Mosquitto], clock: Clock
 ) -> None:
     rules = tmp_path / "rules"
