@@ -15,12 +15,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from monitor.config import Config, shadow_subjects, topic_matches
+from monitor.config import Config, topic_matches
 from monitor.daemon.bursts import bounded
 from monitor.daemon.checkpoint import Checkpoints
 from monitor.daemon.complaints import Complaints
 from monitor.daemon.failures import Failures
 from monitor.daemon.recovery import Reach, Recovery, pieces, stored_product, subjects_of
+from monitor.daemon.watched import show_watched
 from monitor.decoders import DECODERS, Decoder
 from monitor.decoders.base import checked
 from monitor.errors import DecodeError, StoreDamagedError, StoreError
@@ -29,8 +30,6 @@ from monitor.io.store import Store
 from monitor.io.store.rows import content
 from monitor.pipeline import Pipeline
 from monitor.pipeline.guard import Failure
-from monitor.stages.craft_event import SIDES
-from monitor.stages.crossing import PLASMAPAUSE
 from monitor.types import SECOND_NS, Json, Message, Product, SampleBlock, Tick
 
 logger = logging.getLogger(__name__)
@@ -99,12 +98,7 @@ class Worker:
         # The newest objects of these kinds by subject, and the open events by `data_id`.
         self._latest: dict[str, dict[str, Json]] = {"flr": {}, "plasmapause": {}, "region": {}}
         self._open: dict[str, Json] = {}
-        chains = [chain for chain in config.chain_list if chain.pairs]
-        pairs = {pair.name for chain in chains for pair in chain.pairs}
-        metrics.expect_events(PLASMAPAUSE.kind, sorted(pairs.union(chain.name for chain in chains)))
-        there = [craft for craft in config.craft if craft not in shadow_subjects(config.injection)]
-        for sides in SIDES:
-            metrics.expect_events(sides.boundary.kind, there)
+        show_watched(config, metrics)
         self._unstored: list[SampleBlock] = []
         self._uncommitted: list[tuple[Product, bytes]] = []
         # Rows up to the first are stored; up to the second they have gone into the pipeline; the states that were

@@ -31,7 +31,7 @@ from monitor.daemon.worker import Reading
 from monitor.decoders import DECODERS
 from monitor.decoders.base import REASONS
 from monitor.io.http import HttpServer
-from monitor.io.metrics import STATION_STATES, Metrics
+from monitor.io.metrics import STATION_STATES, Metrics, Watched, WatchedPair
 from monitor.io.mqtt.watch import LinkReading
 from monitor.models.base import ModelInfo
 from monitor.pipeline import Pipeline, space
@@ -478,6 +478,11 @@ class TestMetrics:
         metrics.event_began("plasmapause_crossing", "one")
         metrics.injection_judged("INJP-INJQ", "recovered", 0.0)
         metrics.injection_recovered("INJP-INJQ", 1.0)
+        metrics.watch(
+            Watched(
+                (WatchedPair("TAR-BRZ", "TAR", "BRZ", "one"),), ("MMS1",), (("flr", 1.0),), (("flr", 1.0),)
+            )
+        )
         newest = {product.kind: product for product in products() if body_is_resonant(product)}
         newest["plasmapause"] = STATED
         newest["event"] = begun()
@@ -519,7 +524,15 @@ class TestMetrics:
         assert code(row[3]) == list(dict.fromkeys(stages))
 
 
-STATED = Product("plasmapause", "one", BEGIN_NS, 0, True, {"l_shell": 4.0}, BEGIN_NS + SECOND_NS)
+STATED = Product(
+    "plasmapause",
+    "one",
+    BEGIN_NS,
+    0,
+    True,
+    {"l_shell": 4.0, "l_interval": [3.8, 4.1], "mlt_h": 6.0},
+    BEGIN_NS + SECOND_NS,
+)
 
 
 def begun() -> Product:

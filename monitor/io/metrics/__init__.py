@@ -23,11 +23,12 @@ from monitor import __version__
 from monitor.io.http.refusals import REASONS as HTTP_REASONS
 from monitor.io.metrics.link import LinkMetrics
 from monitor.io.metrics.products import STATION_STATES, ProductGauges
+from monitor.io.metrics.watched import Watched, WatchedMetrics, WatchedPair
 from monitor.io.mqtt.watch import LinkReading
 from monitor.models.base import ModelInfo
 from monitor.types import SECOND_NS, Product
 
-__all__ = ["STATION_STATES", "Metrics"]
+__all__ = ["STATION_STATES", "Metrics", "Watched", "WatchedPair"]
 
 # A stage takes microseconds for a tick and up to seconds for ten thousand pairs.
 _STAGE_BUCKETS_S = (0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0)
@@ -192,6 +193,8 @@ class Metrics:
             ("subject",),
             registry=self.registry,
         )
+        self._watched = WatchedMetrics()
+        self.registry.register(self._watched)
         self._products = ProductGauges(monotonic_ns)
         self.registry.register(self._products)
         self.registry.register(ProcessCollector(registry=None))
@@ -199,6 +202,10 @@ class Metrics:
             self._received.labels(decoder)
             for reason in reasons:
                 self._rejected.labels(decoder, reason)
+
+    def watch(self, watched: Watched) -> None:
+        """Show what there is to watch, in place of what was shown before."""
+        self._watched.watched = watched
 
     def models(self, models: Iterable[ModelInfo]) -> None:
         """Show which learned models are at work, in place of those shown before."""

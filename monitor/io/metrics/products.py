@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -11,7 +10,11 @@ from dataclasses import dataclass, replace
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from monitor.types import REGIONS, SECOND_NS, Json, Label, Product
+from monitor.io.metrics.events import OpenEvents
+from monitor.io.metrics.ground import of_chains, of_pairs
+from monitor.io.metrics.known import add_states
+from monitor.io.metrics.space import of_craft
+from monitor.types import SECOND_NS, Json, Product
 
 STATION_STATES = ("ok", "late", "gap", "flat", "spikes", "clock", "offline")
 """The states of a `health` object."""
@@ -28,8 +31,6 @@ class _Shown:
     # When it was put here, on a clock that never steps.
     put_ns: int
 
-
-_Subjects = list[tuple[str, _Shown]]
 
 _UNWATCHED_NS = 300 * SECOND_NS
 
@@ -54,13 +55,12 @@ class ProductGauges(Collector):
             "plasmapause": {},
             "region": {},
         }
-        # Kind and subject of events to the `data_id` of those that are open.
-        self._open: dict[tuple[str, str], set[str]] = {}
+        self._events = OpenEvents()
 
     def put(self, product: Product) -> None:
         with self._lock:
             if product.kind == "event":
-                self._put_event(product.body["properties"])
+                self._events.put(product.body["properties"])
                 return
             subjects = self._shown.get(product.kind)
             if subjects is None:
@@ -76,18 +76,10 @@ class ProductGauges(Collector):
                 self._monotonic_ns(),
             )
 
-    def _put_event(self, properties: Mapping[str, Json]) -> None:
-        held = self._open.setdefault((properties["kind"], properties["subject"]), set())
-        if properties["state"] == "end":
-            held.discard(properties["data_id"])
-        else:
-            held.add(properties["data_id"])
-
     def expect(self, kind: str, subjects: Iterable[str]) -> None:
         """Show events of a kind as not active until there is one."""
         with self._lock:
-            for subject in subjects:
-                self._open.setdefault((kind, subject), set())
+            self._events.expect(kind, subjects)
 
     def forget(self, kind: str, subject: str) -> None:
         with self._lock:
@@ -123,122 +115,22 @@ class ProductGauges(Collector):
         with self._lock:
             now_ns = self._monotonic_ns()
             pairs, stations, chains, craft = (
-                sorted((subject, self._seen(one, now_ns)) for subject, one in self._shown[kind].items())
+                [
+                    (subject, one.time_ns, self._seen(one, now_ns).body or {})
+                    for subject, one in sorted(self._shown[kind].items())
+                ]
                 for kind in ("flr", "health", "plasmapause", "region")
             )
-            active = {key: float(bool(held)) for key, held in sorted(self._open.items())}
-        yield from _of_pairs(pairs)
-        yield from _of_chains(chains)
-        yield from _of_craft(craft)
+            events = self._events.collect()
+        yield from of_pairs(pairs)
+        yield from of_chains(chains)
+        yield from of_craft(craft)
         state = GaugeMetricFamily(
             "geospace_station_state",
             "Whether a source is in this state (1) or not (0).",
             labels=("station", "state"),
         )
-        for station, shown in stations:
-            _add_states(state, station, STATION_STATES, (shown.body or {}).get("state"))
+        for station, _, body in stations:
+            add_states(state, (station,), STATION_STATES, body.get("state"))
         yield state
-        event = GaugeMetricFamily(
-            "geospace_event_active",
-            "Whether an event of this kind is open at a subject (1) or not (0).",
-            labels=("kind", "subject"),
-        )
-        for key, value in active.items():
-            event.add_metric(key, value)
-        yield event
-
-
-def _of_pairs(pairs: _Subjects) -> Iterator[Metric]:
-    label = GaugeMetricFamily(
-        "geospace_flr_label",
-        "Whether a pair's last window has this label (1) or not (0).",
-        labels=("pair", "label"),
-    )
-    frequency = GaugeMetricFamily(
-        "geospace_flr_frequency_hertz", "Resonance frequency of a pair's last window.", labels=("pair",)
-    )
-    density = GaugeMetricFamily(
-        "geospace_flr_density_amu_per_cubic_centimeter",
-        "Equatorial plasma mass density of a pair's last window.",
-        labels=("pair",),
-    )
-    timestamp = GaugeMetricFamily(
-        "geospace_flr_data_timestamp_seconds",
-        "End of a pair's last window, Unix time of the data.",
-        labels=("pair",),
-    )
-    coverage = GaugeMetricFamily(
-        "geospace_window_coverage_ratio",
-        "Share of the samples of a pair's last window that a station gave.",
-        labels=("pair", "station"),
-    )
-    for pair, shown in pairs:
-        timestamp.add_metric((pair,), shown.time_ns / SECOND_NS)
-        body = shown.body or {}
-        _add_states(label, pair, Label, body.get("label"))
-        _add_known(frequency, pair, body.get("frequency_mHz"), 1e-3)
-        _add_known(density, pair, body.get("density_amu_cm3"))
-        for station, share in (body.get("coverage") or {}).items():
-            ratio = _finite(share)
-            if ratio is not None:
-                coverage.add_metric((pair, station), ratio)
-    yield from (label, frequency, density, timestamp, coverage)
-
-
-def _of_chains(chains: _Subjects) -> Iterator[Metric]:
-    l_shell = GaugeMetricFamily(
-        "geospace_plasmapause_l_shell",
-        "L of the plasmapause in a chain's last window.",
-        labels=("chain",),
-    )
-    timestamp = GaugeMetricFamily(
-        "geospace_plasmapause_data_timestamp_seconds",
-        "End of a chain's last window, Unix time of the data.",
-        labels=("chain",),
-    )
-    for chain, shown in chains:
-        timestamp.add_metric((chain,), shown.time_ns / SECOND_NS)
-        _add_known(l_shell, chain, (shown.body or {}).get("l_shell"))
-    yield from (l_shell, timestamp)
-
-
-def _of_craft(craft: _Subjects) -> Iterator[Metric]:
-    label = GaugeMetricFamily(
-        "geospace_region_label",
-        "Whether a spacecraft's last window has this label (1) or not (0).",
-        labels=("craft", "label"),
-    )
-    confidence = GaugeMetricFamily(
-        "geospace_region_confidence_ratio",
-        "Calibrated probability of the label of a spacecraft's last window.",
-        labels=("craft",),
-    )
-    timestamp = GaugeMetricFamily(
-        "geospace_region_data_timestamp_seconds",
-        "End of a spacecraft's last window, Unix time of the data.",
-        labels=("craft",),
-    )
-    for name, shown in craft:
-        timestamp.add_metric((name,), shown.time_ns / SECOND_NS)
-        body = shown.body or {}
-        _add_states(label, name, REGIONS, body.get("label"))
-        _add_known(confidence, name, body.get("confidence"))
-    yield from (label, confidence, timestamp)
-
-
-def _add_known(family: GaugeMetricFamily, subject: str, value: Json, factor: float = 1.0) -> None:
-    number = _finite(value)
-    if number is not None:
-        family.add_metric((subject,), number * factor)
-
-
-def _add_states(family: GaugeMetricFamily, subject: str, states: Iterable[str], current: Json) -> None:
-    """Add a state set, unless the state is unknown: a set of zeros would claim that it is none of them."""
-    names = [str(state) for state in states]
-    if current in names:
-        for name in names:
-            family.add_metric((subject, name), float(name == current))
-
-
-def _finite(value: Json) -> float | None:
-    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
+        yield from events
