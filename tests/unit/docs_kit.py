@@ -1,0 +1,120 @@
+"""What the pages tell an operator to type: whether the program, its metrics, topics and paths know it."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from monitor import cli
+from monitor.config.topics import filters_overlap
+from monitor.decoders import DECODERS
+from monitor.io.metrics import Metrics
+from monitor.types import SECOND_NS, Message
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "benchmarks").glob("*.md")])
+OUTPUT = "geospace/v1"
+HTTP_PATHS = ("/", "/metrics", "/healthz", "/readyz", "/api/status")
+KINDS = ("flr", "spectrum", "profile", "plasmapause", "region", "event", "health", "status")
+VERBS = ("start", "stop", "restart", "reload", "status", "enable", "disable", "edit", "cat", "reset-failed")
+UNITS = ("geospace-monitor", "mosquitto", "prometheus", "prometheus-alertmanager", "grafana-server")
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A fenced block: its language, what it holds, the line before its fence, and where it stands."""
+
+    language: str
+    text: str
+    before: str
+    place: str
+
+
+def blocks(page: Path) -> list[Block]:
+    """All fenced blocks of a page, in order."""
+    found = []
+    text = page.read_text(encoding="utf-8")
+    for match in re.finditer(r"^```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
+        above = text[: match.start()].rstrip("\n")
+        place = f"{page.name}:{above.count(chr(10)) + 2}"
+        found.append(Block(match[1], match[2], above.rpartition("\n")[2], place))
+    return found
+
+
+def known_metrics() -> set[str]:
+    """Names of all series families, as a query would write them, without those of a histogram's parts."""
+    return {
+        family.name + {"counter": "_total", "info": "_info"}.get(family.type, "")
+        for family in Metrics().registry.collect()
+    }
+
+
+def assert_queries_metrics(text: str) -> None:
+    """Every metric of ours in the text exists."""
+    named = set(re.findall(r"\bgeospace_\w+", text))
+    known = known_metrics()
+    assert {
+        re.sub(r"_(bucket|count|sum)$", "", name) if name not in known else name for name in named
+    } <= known
+
+
+def command_lines(text: str) -> list[list[str]]:
+    """Words of each command of a shell block, comments left out and continued lines joined."""
+    lines = [shlex.split(line, comments=True) for line in text.replace("\\\n", "").splitlines()]
+    return [words for words in lines if words]
+
+
+def assert_command_is_taken(words: Sequence[str]) -> None:
+    """Whoever types this line gets further: command, option, target, file, topic and path exist."""
+    match words:
+        case ["sudo", *rest]:
+            assert_command_is_taken(rest)
+        case ["make", target, *_]:
+            assert f"\n{target}:" in (ROOT / "Makefile").read_text(encoding="utf-8")
+        case [program, *rest] if program.endswith("geospace-monitor"):
+            assert cli._parser().parse_args(rest).command is not None
+        case ["mosquitto_pub", *rest]:
+            _assert_decoded(rest)
+        case ["mosquitto_sub", *rest]:
+            assert any(is_output(topic) for topic in _options(rest)["-t"])
+        case ["systemctl", verb, *units]:
+            assert verb in VERBS
+            assert units
+            assert {unit.partition("@")[0] for unit in units} <= set(UNITS)
+        case ["journalctl", *rest]:
+            assert rest[rest.index("-u") + 1].partition("@")[0] in UNITS
+        case ["curl", "-s", url]:
+            assert re.fullmatch(r"http://127\.0\.0\.1:9464(/.*)", url)
+            assert url.removeprefix("http://127.0.0.1:9464") in HTTP_PATHS
+        case ["promtool", "query", "instant", "http://127.0.0.1:9090", query]:
+            assert_queries_metrics(query)
+        case ["amtool", *rest]:
+            assert rest[0] in ("alert", "silence", "check-config")
+        case ["python", script, *_]:
+            assert (ROOT / script).is_file()
+        case _:
+            raise AssertionError(f"nobody checks {words[0]}")
+
+
+def is_output(topic: str) -> bool:
+    """Whether a topic filter takes in something that the daemon publishes."""
+    return any(filters_overlap(topic, f"{OUTPUT}/{kind}/#") for kind in KINDS)
+
+
+def _options(words: Sequence[str]) -> dict[str, list[str]]:
+    """Values by option; switches have none."""
+    found: dict[str, list[str]] = {}
+    for word, following in zip(words, [*words[1:], ""], strict=True):
+        if word.startswith("-"):
+            found.setdefault(word, []).append(following)
+    return found
+
+
+def _assert_decoded(words: Sequence[str]) -> None:
+    options = dict(zip(words[::2], words[1::2], strict=True))
+    assert options["-q"] == "1"
+    message = Message(options["-t"], options["-m"].encode(), 1_800_000_000 * SECOND_NS)
+    assert DECODERS["native"]({}).decode(message)
