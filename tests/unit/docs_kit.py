@@ -20,6 +20,8 @@ OUTPUT = "geospace/v1"
 HTTP_PATHS = ("/", "/metrics", "/healthz", "/readyz", "/api/status")
 KINDS = ("flr", "spectrum", "profile", "plasmapause", "region", "event", "health", "status")
 VERBS = ("start", "stop", "restart", "reload", "status", "enable", "disable", "edit", "cat", "reset-failed")
+# Blocks below these marks are taken at their word by other tests, which type them.
+TYPED = {"<!-- backup -->": "integration/test_restore.py", "<!-- restore -->": "integration/test_restore.py"}
 UNITS = ("geospace-monitor", "mosquitto", "prometheus", "prometheus-alertmanager", "grafana-server")
 
 

@@ -16,6 +16,7 @@ import pytest
 from docs_kit import (
     PAGES,
     ROOT,
+    TYPED,
     Block,
     assert_command_is_taken,
     assert_queries_metrics,
@@ -147,6 +148,9 @@ class TestBlocks:
     def test_commands_are_taken_by_those_they_are_meant_for(self, block: Block) -> None:
         lines = command_lines(block.text)
         assert lines
+        if block.before in TYPED:
+            assert (ROOT / "tests" / TYPED[block.before]).is_file()
+            return
         for words in lines:
             assert_command_is_taken(words)
 
