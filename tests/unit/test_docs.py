@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from types import CodeType
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 from docs_kit import (
@@ -36,8 +37,8 @@ from monitor.types import REGIONS, SECOND_NS, Message
 DECISIONS = sorted((ROOT / "docs" / "decisions").glob("*.md"))
 RUN = "<!-- run -->"
 LARGEST_PICTURE_BYTES = 150_000
-# Pictures of real measurements; all others are simulated, and say so.
-MEASURED = ("cluster-hour.png",)
+# Pictures of real measurements, and those that show no data; all others are simulated, and say so.
+NOT_SIMULATED = ("cluster-hour.png", "architecture.svg")
 
 
 def all_blocks(*languages: str) -> list[Any]:
@@ -104,7 +105,12 @@ class TestLinks:
                 assert f"\n## {heading}\n" in text, path.name
 
     def test_pictures_are_shown_and_small(self) -> None:
-        pictures = {*(ROOT / "docs" / "pictures").glob("*.png"), *(ROOT / "docs" / "reports").rglob("*.png")}
+        pictures = {
+            picture
+            for folder in ("pictures", "reports")
+            for kind in ("*.png", "*.svg")
+            for picture in (ROOT / "docs" / folder).rglob(kind)
+        }
         shown = {
             (page.parent / target).resolve()
             for page in PAGES
@@ -113,11 +119,22 @@ class TestLinks:
         assert pictures == shown
         assert all(picture.stat().st_size < LARGEST_PICTURE_BYTES for picture in pictures)
 
+    def test_drawings_are_sound_and_bring_their_own_ground(self) -> None:
+        """A page may be light or dark; and a drawing is a picture, not a program."""
+        for drawing in (ROOT / "docs").rglob("*.svg"):
+            tree = ElementTree.parse(drawing)
+            names = {element.tag.rpartition("}")[2] for element in tree.iter()}
+            assert "title" in names, drawing.name
+            assert names.isdisjoint({"script", "foreignObject", "image", "use"}), drawing.name
+            ground = next(element for element in tree.iter() if element.tag.endswith("}rect"))
+            size = tree.getroot().attrib["viewBox"].split()[2:]
+            assert [ground.get("width"), ground.get("height"), ground.get("fill")] == [*size, "#ffffff"]
+
     def test_pictures_say_that_they_are_synthetic(self) -> None:
         for page in PAGES:
             text = page.read_text(encoding="utf-8")
             for match in re.finditer(r"^!\[.*\)$", text, re.MULTILINE):
-                if any(f"/{name})" in match[0] or f"({name})" in match[0] for name in MEASURED):
+                if any(f"/{name})" in match[0] or f"({name})" in match[0] for name in NOT_SIMULATED):
                     continue
                 assert text[match.end() :].lstrip().startswith("*Synthetic:"), f"{page.name}: {match[0]}"
 
