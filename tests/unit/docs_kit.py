@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from monitor import cli
+from monitor.config import Config
 from monitor.config.topics import filters_overlap
 from monitor.decoders import DECODERS
 from monitor.io.metrics import Metrics
@@ -81,7 +82,7 @@ def assert_command_is_taken(words: Sequence[str]) -> None:
         case ["mosquitto_pub", *rest]:
             _assert_decoded(rest)
         case ["mosquitto_sub", *rest]:
-            assert any(is_output(topic) for topic in _options(rest)["-t"])
+            assert all(is_known_topic(topic) for topic in _options(rest)["-t"])
         case ["systemctl", verb, *units]:
             assert verb in VERBS
             assert units
@@ -101,9 +102,10 @@ def assert_command_is_taken(words: Sequence[str]) -> None:
             raise AssertionError(f"nobody checks {words[0]}")
 
 
-def is_output(topic: str) -> bool:
-    """Whether a topic filter takes in something that the daemon publishes."""
-    return any(filters_overlap(topic, f"{OUTPUT}/{kind}/#") for kind in KINDS)
+def is_known_topic(topic: str) -> bool:
+    """Whether a topic filter takes in something that the daemon reads or publishes."""
+    known = [*(entry.topic for entry in Config().inputs), *(f"{OUTPUT}/{kind}/#" for kind in KINDS)]
+    return any(filters_overlap(topic, one) for one in known)
 
 
 def _options(words: Sequence[str]) -> dict[str, list[str]]:
