@@ -12,6 +12,9 @@ add mosquitto_passwd mosquitto
 add promtool prometheus
 add openssl openssl
 add faketime faketime
+add systemd-analyze systemd
+add shellcheck shellcheck
+add mmdebstrap mmdebstrap
 
 [ -n "$missing" ] || exit 0
 if ! command -v apt-get >/dev/null 2>&1; then
