@@ -96,6 +96,9 @@ def assert_command_is_taken(words: Sequence[str]) -> None:
             assert_queries_metrics(query)
         case ["amtool", *rest]:
             assert rest[0] in ("alert", "silence", "check-config")
+        case ["systemd/install.sh", *options]:
+            usage = (ROOT / "systemd" / "install.sh").read_text(encoding="utf-8")
+            assert all(f"{option} " in usage for option in options if option.startswith("-"))
         case ["python", script, *_]:
             assert (ROOT / script).is_file()
         case _:
