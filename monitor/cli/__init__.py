@@ -28,6 +28,7 @@ from monitor.cli.options import (
     positive,
     speed,
 )
+from monitor.config import Config
 from monitor.errors import ConfigurationError, MonitorError
 from monitor.types import SECOND_NS
 
@@ -145,17 +146,23 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from monitor.daemon.runtime import Daemon  # what only some commands need is imported there
+    from monitor.daemon.health import ServiceManager  # what only some commands need is imported there
+    from monitor.daemon.service import Service
 
-    config = configuration(options)
+    manager = ServiceManager.of_environment(os.environ)
+    manager.status("starting: reading the configuration")
 
-    async def run() -> None:
-        daemon = Daemon(config)
+    async def run(config: Config) -> None:
+        service = Service(config, manager)
         for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, daemon.stop)
-        await daemon.run()
+            asyncio.get_running_loop().add_signal_handler(number, service.stop)
+        await service.run()
 
-    asyncio.run(run())
+    try:
+        asyncio.run(run(configuration(options)))
+    except MonitorError as error:
+        manager.status(f"failed: {error}")
+        raise
     return EXIT_DONE
 
 

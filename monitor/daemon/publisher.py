@@ -60,6 +60,8 @@ class Publisher:
         self._unmarked: set[int] = set()
         self._done_row = 0
         self.waiting = 0
+        self.turns = 0
+        """How often `run` has gone round."""
 
     @property
     def refused(self) -> str | None:
@@ -87,6 +89,7 @@ class Publisher:
     async def run(self) -> None:
         """Publish until `stop`."""
         while True:
+            self.turns += 1
             self._wake.clear()
             if self._link.connected and await self._turn():
                 continue

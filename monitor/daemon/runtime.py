@@ -14,19 +14,21 @@ import gc
 import logging
 import sys
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TypeVar
 
 from monitor.config import Config, with_shadows
-from monitor.daemon.degradation import Degradation
+from monitor.daemon.health import Part
 from monitor.daemon.injection import Injection
+from monitor.daemon.intake import IntakeLoop
+from monitor.daemon.lasting import Lasting
 from monitor.daemon.link import Filters, open_link
 from monitor.daemon.publisher import Publisher
 from monitor.daemon.secrets import http_credentials
-from monitor.daemon.status import status_message, status_page
+from monitor.daemon.status import status_line, status_message, status_page
+from monitor.daemon.thread import WorkerThread
 from monitor.daemon.waiting import end, patiently, within
 from monitor.daemon.worker import Reading, Worker
 from monitor.errors import StoreDamagedError, StoreError
@@ -34,24 +36,24 @@ from monitor.io.broker import LocalBroker
 from monitor.io.http import HttpServer
 from monitor.io.http.access import Credentials
 from monitor.io.http.connections import Limits
-from monitor.io.metrics import Metrics
-from monitor.io.mqtt import Delivery, MqttLink
+from monitor.io.mqtt import MqttLink
 from monitor.io.store import Store
 from monitor.models.base import ModelInfo
-from monitor.types import SECOND_NS, Json, Product, SampleBlock, Tick, iso_time
+from monitor.types import SECOND_NS, Json, Product, iso_time
 
 logger = logging.getLogger(__name__)
 
 _TICK_S = 1.0
-# Time in which the process did not run (stopped, or the machine asleep) is no time without input: nobody listened.
-_LONGEST_TICK_S = 10.0
 # The worker thread that answers no sooner hangs, or has more to do than it can.
 _BUSY_S = 60.0
-_RETRY_S = 2.0
 _PRUNE_S = 30.0
 # Data that come at many times real time are pruned as often as they move by this part of their retention.
 _PRUNE_PARTS = 24
 _DRAIN_S = 5.0
+# What is bounded by its own time limits at the end takes no longer than this in all.
+_GOODBYE_S = 30.0
+# A link that waits before its next attempt, or a publication whose time-out is over, is looked at a little later.
+_GRACE_S = 60.0
 # Long numpy calls in the worker thread give the loop a turn this often.
 _SWITCH_S = 0.0005
 
@@ -59,11 +61,13 @@ T = TypeVar("T")
 
 
 class Daemon:
-    """Runs one monitor until it is stopped.
+    """Runs one monitor, with one configuration, until it is stopped.
 
     Parameters
     ----------
     config : Config
+    lasting : Lasting, optional
+        What it takes over from the run before; by default everything begins here.
     on_product : callable, optional
         Called in the worker thread with every product once it is committed (the demo prints them).
     on_ready : callable, optional
@@ -74,6 +78,7 @@ class Daemon:
         self,
         config: Config,
         *,
+        lasting: Lasting | None = None,
         on_product: Callable[[Product], None] | None = None,
         on_ready: Callable[[str], None] | None = None,
     ) -> None:
@@ -81,15 +86,18 @@ class Daemon:
         self._on_product = on_product
         self._on_ready = on_ready
         self._stop = asyncio.Event()
-        self._started_ns = time.time_ns()
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="worker")
-        self._metrics = Metrics([entry.decoder for entry in config.inputs])
+        lasting = Lasting() if lasting is None else lasting
+        self._started_ns = lasting.started_ns
+        self._metrics, self._degradation = lasting.metrics, lasting.degradation
+        self._metrics.expect_decoders(entry.decoder for entry in config.inputs)
+        self._thread = WorkerThread()
         self._credentials: Credentials | None = None
-        self._degradation = Degradation(self._metrics)
         self._metrics.degraded("start", degraded=True)
         self._metrics.degraded("broker", degraded=True)
         # While it is not up, HTTP answers already, and nothing but the store and the metrics is there.
-        self._up = False
+        self._loaded = self._up = self._saved = False
+        self.phase = "starting: opening the store"
+        """What is going on at the start and at the end, in words; empty between them."""
         self._reading = Reading()
         self._models: tuple[ModelInfo, ...] = ()
         self._store: Store
@@ -97,6 +105,7 @@ class Daemon:
         self._filters: Filters
         self._worker: Worker
         self._publisher: Publisher
+        self._intake: IntakeLoop
         self._injection: Injection
 
     def stop(self) -> None:
@@ -124,15 +133,15 @@ class Daemon:
             self._measure_store()
             # The links in events need the real port; and whoever asks meanwhile hears that we are alive.
             http = await self._open_http(stack)
-            self._worker = Worker(
-                self._config.with_public_url(http.url), self._store, self._metrics, self._on_product
-            )
+            self.phase = "starting: loading the models"
+            self._worker = await self._in_thread(self._load_worker, http.url)
             self._models = self._worker.pipeline.models
             self._metrics.models(self._models)
             missing = self._worker.pipeline.missing_models
             self._metrics.models_missing({kind: kind in missing for kind in ("flr", "region")})
             for kind, reason in missing.items():
                 self._note(f"model_{kind}", reason)
+            self._loaded, self.phase = True, "starting: taking up the last run"
             if not await self._in_thread(self._worker.restore, self._stop.is_set):
                 return
             broker = await self._own_broker(stack)
@@ -154,9 +163,12 @@ class Daemon:
                 offline=status_message(self._started_ns, "offline", self._models),
                 on_fault=lambda reason: self._note("outbox", reason),
             )
+            self._intake = IntakeLoop(
+                self._config, self._link, self._worker, self._thread, self._publisher, self._note
+            )
             self._injection = Injection(self._config, settings, self._metrics)
             await self._in_thread(self._observe)
-            self._up = True
+            self._up, self.phase = True, ""
             self._metrics.degraded("start", degraded=False)
             # What lives from here on is not searched again by the garbage collector, which takes 60 ms.
             gc.collect()
@@ -168,12 +180,41 @@ class Daemon:
                 self._on_ready(http.url)
             await self._run_tasks()
 
+    @property
+    def summary(self) -> str:
+        """How it stands, in a line."""
+        return self.phase or status_line(
+            self._config, self._reading, connected=self._link.connected, reasons=self._degradation.reasons
+        )
+
+    def parts(self) -> Mapping[str, Part]:
+        """What has to go round at present, for whoever watches over it (decision 0022)."""
+        if self._saved:
+            # All that is left waits no longer than its own time limits.
+            return {"end": Part(lambda: "saved", _GOODBYE_S)}
+        if not self._loaded:
+            # To check or mend a large store is one long call of SQLite.
+            return {"worker": Part(lambda: self._thread.effort)}
+        worker = Part(lambda: self._thread.turns)
+        if self.phase:
+            return {"worker": worker}
+        mqtt = self._config.mqtt
+        parts = {
+            "worker": worker,
+            # What it waits for in the thread is the thread's to answer for.
+            "intake": Part(lambda: (self._intake.turns, self._intake.awaits_worker and self._thread.turns)),
+            "link": Part(lambda: self._link.turns, mqtt.reconnect.maximum_s + _GRACE_S),
+        }
+        if mqtt.publish_timeout_s:
+            parts["publisher"] = Part(lambda: self._publisher.turns, mqtt.publish_timeout_s + _GRACE_S)
+        return parts
+
     async def _run_tasks(self) -> None:
         """Run all tasks until `stop`, or until one fails; then end them in the order of the data."""
         link = asyncio.create_task(self._link.run(), name="link")
         publisher = asyncio.create_task(self._publisher.run(), name="publisher")
         house = asyncio.create_task(self._keep_house(), name="housekeeping")
-        intake = asyncio.create_task(self._take_in(), name="intake")
+        intake = asyncio.create_task(self._intake.run(self._stop), name="intake")
         stopped = asyncio.create_task(self._stop.wait(), name="stop")
         # Its end is nobody's end: it is not among the tasks that the daemon stands and falls with.
         injection = asyncio.create_task(self._injection.run(), name="injection")
@@ -182,11 +223,13 @@ class Daemon:
             await asyncio.wait([*tasks, stopped], return_when=asyncio.FIRST_COMPLETED)
         finally:
             self._stop.set()
+            self.phase = "ending: finishing what is in hand"
             await end(injection)
             await end(house)
             # The intake ends by itself, after the batch in hand; the publisher after what that gave.
             await asyncio.gather(intake, return_exceptions=True)
             await self._save()
+            self._saved, self.phase = True, "ending: sending what is finished"
             self._publisher.stop()
             await asyncio.wait([publisher], timeout=_DRAIN_S)
             await end(publisher)
@@ -198,70 +241,6 @@ class Daemon:
             if error is not None:
                 logger.error("%s failed, and the daemon with it", task.get_name())
                 raise error
-
-    async def _take_in(self) -> None:
-        """Receive, store, acknowledge, compute; and let time pass while nothing comes."""
-        intake = self._config.intake
-        # With a whole window unacknowledged the broker sends no more, however long one waits.
-        whole = min(intake.queue_messages, self._config.mqtt.receive_maximum)
-        idle_s = 0.0
-        while not self._stop.is_set():
-            begin = time.monotonic()
-            deliveries = await self._link.receive(intake.queue_messages, _TICK_S)
-            if deliveries and len(deliveries) < whole:
-                # Stations send at the top of the second: a little patience makes one commit of many.
-                await asyncio.sleep(intake.batch_s)
-                if self._link.waiting:
-                    deliveries += await self._link.receive(intake.queue_messages, 0.0)
-            idle_s += min(time.monotonic() - begin, _LONGEST_TICK_S)
-            if idle_s >= _TICK_S:
-                await self._compute(Tick(round(idle_s * SECOND_NS)))
-                idle_s = 0.0
-            if deliveries:
-                await self._handle(deliveries)
-
-    async def _handle(self, deliveries: list[Delivery]) -> None:
-        messages = [delivery.message for delivery in deliveries]
-        try:
-            blocks = await self._in_thread(self._worker.take, messages)
-        except StoreDamagedError:
-            raise
-        except StoreError as error:
-            self._note("samples", f"samples cannot be stored: {error}")
-            again = await self._persist("samples", self._store_again)
-            if again is None:
-                return
-            blocks = again
-        self._link.acknowledge(deliveries)
-        if blocks:
-            await self._compute(blocks)
-
-    def _store_again(self) -> list[SampleBlock]:
-        return self._worker.take([])
-
-    async def _compute(self, items: list[SampleBlock] | Tick) -> None:
-        await self._in_thread(self._worker.compute, items)
-        # Nothing more comes in while products cannot be stored: neither messages nor time.
-        if await self._persist("products", self._worker.commit):
-            self._publisher.wake()
-
-    async def _persist(self, concern: str, call: Callable[[], T]) -> T | None:
-        """Call in the worker thread until the store takes it; None when the run ends before.
-
-        A damaged store ends the run: trying again cannot help, the next start can.
-        """
-        while True:
-            try:
-                result = await self._in_thread(call)
-            except StoreDamagedError:
-                raise
-            except StoreError as error:
-                self._note(concern, f"{concern} cannot be stored: {error}")
-            else:
-                self._note(concern, None)
-                return result
-            if await within(self._stop.wait(), _RETRY_S):
-                return None
 
     async def _keep_house(self) -> None:
         """Keep the gauges and the status true, forget what is too old."""
@@ -380,6 +359,10 @@ class Daemon:
             "outbox": self._publisher.waiting,
         }
 
+    def _load_worker(self, url: str) -> Worker:
+        config = self._config.with_public_url(url)
+        return Worker(config, self._store, self._metrics, self._on_product, on_step=self._thread.step)
+
     def _open_store(self) -> Store:
         hours = self._config.store
         kept = hours.product_retention_h
@@ -397,4 +380,4 @@ class Daemon:
         self._note("worker", f"the worker thread has not answered since {since}: nothing new is said")
 
     async def _in_thread(self, call: Callable[..., T], *arguments: object) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, call, *arguments)
+        return await self._thread.call(call, *arguments)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Mapping, Sequence
 
 from monitor import __version__
@@ -11,6 +12,7 @@ from monitor.daemon.worker import Reading
 from monitor.models.base import ModelInfo
 from monitor.types import SECOND_NS, Json, iso_time
 
+_DAY_S = 86_400
 _WITHOUT_MODELS = {"flr": "physical/1"}
 
 
@@ -27,6 +29,54 @@ def _head(started_ns: int, state: str, models: Sequence[ModelInfo]) -> dict[str,
 def status_message(started_ns: int, state: str, models: Sequence[ModelInfo] = ()) -> bytes:
     """The payload of the topic `status`: `online`, or `offline` as goodbye and last will."""
     return json.dumps(_head(started_ns, state, models)).encode()
+
+
+def status_line(
+    config: Config,
+    reading: Reading,
+    *,
+    connected: bool,
+    reasons: Sequence[str],
+    now_ns: int | None = None,
+) -> str:
+    """How the daemon stands, in a line for `systemctl status`; what is amiss comes first."""
+    now_ns = time.time_ns() if now_ns is None else now_ns
+    unreal = shadow_sources(config.injection) | shadow_subjects(config.injection)
+    pairs = [pair.name for pair in config.pair_list if pair.name not in unreal]
+    craft = [name for name in config.craft if name not in unreal]
+    clocks = [clock for source, clock in reading.source_clocks.items() if source not in unreal]
+    latest = [(reading.latest.get(name), "label") for name in pairs]
+    latest += [(reading.regions.get(name), "region") for name in craft]
+    labels = [(str(document["time"]), what) for document, what in latest if document is not None]
+    said = [
+        f"degraded: {reasons[0]}{f' (and {len(reasons) - 1} more)' if len(reasons) > 1 else ''}"
+        if reasons
+        else "",
+        f"{len(pairs)} pair{'s' * (len(pairs) != 1)}, {len(craft)} spacecraft",
+        f"broker {'connected' if connected else 'away'}",
+        f"last sample {_ago(max(clocks), now_ns)}" if clocks else "no sample yet",
+    ]
+    if labels:
+        time_text, what = max(labels)
+        said.append(f"last {what} {_clock_time(time_text, now_ns)}")
+    return "; ".join(filter(None, said))
+
+
+def _ago(time_ns: int, now_ns: int) -> str:
+    """How long ago a time is, or the time itself where that is more than a day."""
+    seconds = max(0, now_ns - time_ns) // SECOND_NS
+    if seconds >= _DAY_S:
+        return f"of {iso_time(time_ns // SECOND_NS * SECOND_NS)}"
+    for unit, length_s in (("h", 3600), ("min", 60)):
+        if seconds >= 2 * length_s:
+            return f"{seconds // length_s} {unit} ago"
+    return f"{seconds} s ago"
+
+
+def _clock_time(time_text: str, now_ns: int) -> str:
+    """`12:00` of an ISO 8601 time of today (UTC), else the whole."""
+    today = iso_time(now_ns // SECOND_NS * SECOND_NS)[:10]
+    return time_text[11:16] if time_text.startswith(today) else time_text
 
 
 def status_page(

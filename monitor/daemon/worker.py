@@ -69,6 +69,8 @@ class Worker:
         Called with every product once it is committed.
     wall_ns : callable
         The time of day (ns UTC): for what is said about now, never for the windows.
+    on_step : callable
+        Called with every step of what may take long: it goes on.
     """
 
     def __init__(
@@ -78,9 +80,11 @@ class Worker:
         metrics: Metrics,
         on_product: Callable[[Product], None] | None = None,
         wall_ns: Callable[[], int] = time.time_ns,
+        on_step: Callable[[], None] = lambda: None,
     ) -> None:
         self._config = config
         self._wall_ns = wall_ns
+        self._on_step = on_step
         self._store = store
         self._metrics = metrics
         self._on_product = on_product
@@ -144,6 +148,7 @@ class Worker:
         for row, blocks, are_new in recovery.batches(reach, fed_row):
             if stopping():
                 return False
+            self._on_step()
             if not are_new:
                 self.pipeline.load(blocks)
                 continue
@@ -381,6 +386,7 @@ class Worker:
         begin = time.perf_counter()
         yield
         self._metrics.stage_duration(stage, time.perf_counter() - begin)
+        self._on_step()
 
 
 def _decoder(name: str, config: Config, options: Mapping[str, object]) -> Decoder:

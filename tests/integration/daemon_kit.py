@@ -133,7 +133,12 @@ class DaemonProcess:
     """`geospace-monitor run` as a process of its own; `end` (or the context) leaves nothing behind."""
 
     def __init__(
-        self, config: Path, *, wait_for: str = "/readyz", environment: Mapping[str, str] | None = None
+        self,
+        config: Path,
+        *,
+        wait_for: str = "/readyz",
+        environment: Mapping[str, str] | None = None,
+        program: Sequence[str | Path] = (PROGRAM,),
     ):
         self.config = config
         document = json.loads(config.read_text())
@@ -141,6 +146,7 @@ class DaemonProcess:
         self.store_path = Path(document["store"]["path"])
         self.log_path = config.with_suffix(".log")
         self._wait_for = wait_for
+        self._program = program
         self._environment = {**os.environ, **(environment or {})}
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -172,7 +178,7 @@ class DaemonProcess:
         """Start, and wait until it answers as wanted."""
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
-                [PROGRAM, "run", "-c", self.config], stdout=log, stderr=log, env=self._environment
+                [*self._program, "run", "-c", self.config], stdout=log, stderr=log, env=self._environment
             )
         eventually(self._answers, 60.0, lambda: self.log)
 

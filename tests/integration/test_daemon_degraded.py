@@ -32,7 +32,7 @@ from mqtt_kit import Mosquitto
 from prometheus_client.parser import text_string_to_metric_families
 
 from monitor.config import load_config
-from monitor.daemon import runtime
+from monitor.daemon import intake, runtime
 from monitor.daemon.runtime import Daemon
 from monitor.daemon.worker import Worker
 from monitor.models.base import bundled
@@ -264,7 +264,7 @@ async def test_time_in_which_the_process_stood_still_is_no_silence(
     tmp_path: Path, mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The loop stands still for as long as a process that was stopped: what waits at the broker is not late."""
-    monkeypatch.setattr(runtime, "_LONGEST_TICK_S", 0.5)
+    monkeypatch.setattr(intake, "_LONGEST_TICK_S", 0.5)
     ticks = recorded_ticks(monkeypatch)
     async with daemon_in_here(tmp_path, mosquitto):
         before = len(ticks)

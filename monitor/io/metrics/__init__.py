@@ -203,6 +203,11 @@ class Metrics:
             for reason in reasons:
                 self._rejected.labels(decoder, reason)
 
+    def expect_decoders(self, decoders: Iterable[str]) -> None:
+        """Show the counters of decoders from the start, at 0."""
+        for decoder in decoders:
+            self._received.labels(decoder)
+
     def watch(self, watched: Watched) -> None:
         """Show what there is to watch, in place of what was shown before."""
         self._watched.watched = watched

@@ -92,6 +92,8 @@ class MqttLink:
         # Who subscribes to nothing need not wonder that nothing comes.
         self._silence = Silence(settings.silence_s if self._subscriptions else 0.0)
         self._asked = False
+        self.turns = 0
+        """Another with every attempt to connect, and with every look at the connection: it is attended to."""
 
     @property
     def connected(self) -> bool:
@@ -172,6 +174,7 @@ class MqttLink:
         attempt = 0
         while True:
             began = loop.time()
+            self.turns += 1
             await self._hold_connection()
             if cancelled():
                 raise asyncio.CancelledError
@@ -298,6 +301,7 @@ class MqttLink:
 
     def _watch(self, elapsed_s: float) -> Ending | None:
         """Look at the connection, which is up and may be of no use; return why it should be given up, if it should."""
+        self.turns += 1
         connection, settings = self._connection, self._settings
         if connection is None or not self._connected:
             return None
