@@ -10,6 +10,7 @@ add() {
 add mosquitto mosquitto
 add mosquitto_passwd mosquitto
 add promtool prometheus
+add amtool prometheus-alertmanager
 add openssl openssl
 add faketime faketime
 add systemd-analyze systemd
