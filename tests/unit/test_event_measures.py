@@ -80,6 +80,18 @@ class TestVisible:
         # P0's inner station is past it at 11.067 h: the first centre after it is 11.5 h, its window ends at 12.5 h.
         assert [in_hours(one.visible_from_ns) for one in crossed()] == [12.5, 14.0, 15.0, 38.0]
 
+    def test_by_its_l_alone_it_is_seen_no_later(self) -> None:
+        # P0's L is passed at 10.889 h: the centre at 11 h shows it, the inner station is past at 11.067 h.
+        assert [in_hours(one.visible_by_l_ns) for one in crossed()] == [12.0, 14.0, 15.0, 34.5]
+
+    def test_a_pair_that_never_left_the_plasmapause_is_seen_by_its_l_alone(self) -> None:
+        hung = course([(0, 4.2), (10, 4.2), (14, 3.25), (48, 3.25)])
+        truth = chain_truth(hung)
+        truth = replace(truth, station_l=truth.station_l + np.array([0.2, -0.2]))
+        first = next(one for one in crossings(hung, truth, truth.resonance) if one.pair == NAMES[1])
+        assert first.visible_from_ns is None
+        assert first.visible_by_l_ns is not None
+
     def test_the_crossed_pair_must_have_a_resonance(self) -> None:
         assert in_hours(crossed([(NAMES[0], 11.0, 15.0)])[0].visible_from_ns) == 15.5
         assert crossed([(NAMES[0], 11.0, 48.0)])[0].visible_from_ns is None

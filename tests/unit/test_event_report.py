@@ -53,6 +53,9 @@ def test_the_page_shows_figures_verdicts_and_definitions(tmp_path: Path) -> None
     document = json.loads((page.parent / "measures.json").read_text(encoding="utf-8"))
     assert document["synthetic"] is True
     assert document["measures"]["pair"]["all"]["found"]["hits"] == 1
+    visible = [document["measures"][table]["all"]["visible"] for table in ("pair", "pair_by_l")]
+    assert visible[0] <= visible[1]
+    assert f"| pairs, by L | all | 3 | {visible[1]} |" in text
     assert [one["met"] for one in document["criteria"]].count(False) == text.count("**not met**")
 
 

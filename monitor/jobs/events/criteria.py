@@ -14,10 +14,20 @@ _MEDIAN: Final = QUANTILES.index(0.5)
 def criteria(measures: Measures) -> list[Criterion]:
     """Hold the figures against the bounds of the issue; those that it leaves open are asked in every reading."""
     pair, position = measures.pair[ALL], measures.position[ALL]
+    by_l = measures.pair_by_l[ALL]
     return [
         _criterion("visible crossings of pairs found", pair.found, 0.85, "at least"),
+        _criterion("the same, visible by the pair's L alone", by_l.found, 0.85, "at least"),
         _criterion(
             "median delay, min", pair.delay_min[_MEDIAN], 45.0, "at most", percent=False, among=pair.found
+        ),
+        _criterion(
+            "the same, visible by the pair's L alone",
+            by_l.delay_min[_MEDIAN],
+            45.0,
+            "at most",
+            percent=False,
+            among=by_l.found,
         ),
         _rate("false events a month, pairs", measures, "pair"),
         _rate("false events a month, chain", measures, "chain"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final
 
@@ -103,6 +103,8 @@ class Measures:
     pairs : int
     pair, chain : dict of Crossed
         Crossings of single pairs, and passages of the chain with its merged events.
+    pair_by_l : dict of Crossed
+        Crossings of single pairs again, visible by the pair's L alone.
     false_pair, false_chain : dict of Rate
         Events that tell of no crossing, a month of the chain.
     false_quiet : Rate
@@ -120,6 +122,7 @@ class Measures:
     pairs: int
     pair: dict[str, Crossed]
     chain: dict[str, Crossed]
+    pair_by_l: dict[str, Crossed]
     false_pair: dict[str, Rate]
     false_chain: dict[str, Rate]
     false_quiet: Rate
@@ -225,6 +228,7 @@ def measure(judged: Sequence[Judged], *, rounds: int = 500, seed: int = 0) -> Me
         pairs=max(one.pairs for one in judged),
         pair=_by_direction(pair, rounds, seed),
         chain=_by_direction(chain, rounds, seed),
+        pair_by_l=_by_direction([_by_l(one) for one in pair], rounds, seed),
         false_pair=_false(months, (begin for one in judged for begin in one.false_pair)),
         false_chain=_false(months, (begin for one in judged for begin in one.false_chain)),
         false_quiet=rate(
@@ -244,6 +248,14 @@ def rate(count: int, months: float, level: float = LEVEL) -> Rate:
     return Rate(
         count, months, count / months, low / months, float(gammaincinv(count + 1, 1.0 - tail)) / months
     )
+
+
+def _by_l(outcome: Outcome) -> Outcome:
+    """The same, with the crossing visible by the pair's L alone."""
+    crossing = outcome.crossing
+    if isinstance(crossing, Crossing):
+        crossing = replace(crossing, visible_from_ns=crossing.visible_by_l_ns)
+    return replace(outcome, crossing=crossing)
 
 
 def _by_direction(outcomes: Sequence[Outcome], rounds: int, seed: int) -> dict[str, Crossed]:

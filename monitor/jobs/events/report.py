@@ -102,7 +102,7 @@ _DEFINITIONS: Final = (
     f"A pair is *crossed* when L_pp gets from {CLEAR_L:g} or more beyond its L on one side to as far beyond it on the "
     "other. The crossing is *visible* from the end of the first window that lies at least half after it in which the "
     "crossed pair, with both stations on its new side, as they were on the old one before (a pair that straddles the "
-    "plasmapause is on no side; counted by its L alone, more crossings would be visible, and a smaller share found), and the next pair across the plasmapause stand in daylight and have a resonance by "
+    "plasmapause is on no side; rows *by L* count it by its L alone, by which more crossings are visible, and a smaller share found), and the next pair across the plasmapause stand in daylight and have a resonance by "
     "the labelling rule (twice the power of all the rest at both stations, a cross-phase of 10° or more, ln f changing "
     "by at most 0.2, a gradient that keeps its sign, no gap), if that is not within the last "
     f"{LAST_NS / _HOUR_NS:g} h of the stretch. It is *found* when an event of the pair and direction is said that starts "
@@ -167,7 +167,8 @@ def _crossed_table(measures: Measures) -> str:
         "", "direction", "crossings", "visible", "found", *(f"within {hours:g} h" for hours in WITHIN_H), "delay 25 %, min", "median", "75 %", "90 %", "early", "unseen",
     )  # fmt: skip
     rows = []
-    for subject, table in (("pairs", measures.pair), ("chain", measures.chain)):
+    tables = (("pairs", measures.pair), ("pairs, by L", measures.pair_by_l), ("chain", measures.chain))
+    for subject, table in tables:
         for way, one in table.items():
             rows.append((subject, way, *_crossed_cells(one)))
     return _table(header, rows)

@@ -9,6 +9,9 @@ both ends and have a resonance by the labelling rule. "On either side" are the p
 stand on its new side with both stations, as it did on its old side before, and, across the plasmapause, the next pair of the chain: the nearest to it in L whose L lies on
 the other side of L_pp at the centre of the window. Where there is no such pair, or no such window, the crossing is not
 visible. Nor is one that is only to be seen in the last `LAST_NS` of what is simulated, for nobody could tell of it in time.
+
+*By its L alone* a crossing is visible as soon as the L of the pair, not both of its stations, is past the plasmapause: the
+wider reading, in which a pair that straddles the plasmapause counts as seen.
 """
 
 from __future__ import annotations
@@ -59,7 +62,8 @@ class Crossing:
         From here on an event of this pair and direction is one of this crossing.
     until_ns : int
         When the pair is crossed back, or the course ends.
-    visible_from_ns : int or None
+    visible_from_ns, visible_by_l_ns : int or None
+        With both stations past the plasmapause, and by the pair's L alone.
     """
 
     pair: str
@@ -68,6 +72,7 @@ class Crossing:
     near_ns: int
     until_ns: int
     visible_from_ns: int | None
+    visible_by_l_ns: int | None = None
 
 
 def crossings(course: Course, truth: ChainTruth, day: BoolArray) -> list[Crossing]:
@@ -94,7 +99,12 @@ def crossings(course: Course, truth: ChainTruth, day: BoolArray) -> list[Crossin
         times = [int(course.time_ns[0]), *(time_ns for time_ns, _ in passages), int(course.time_ns[-1])]
         for number, (time_ns, direction) in enumerate(passages):
             since_ns, until_ns = times[number], times[number + 2]
-            stood = _stood_aside(course, truth.station_l[column], direction, (since_ns, time_ns))
+            by_stations, by_l = (
+                _visible_from(truth, seen, shells, column, direction, (time_ns, until_ns), past)
+                if _stood_aside(course, past, direction, (since_ns, time_ns))
+                else None
+                for past in (truth.station_l[column], shells[column : column + 1])
+            )
             found.append(
                 Crossing(
                     pair=pair.name,
@@ -102,9 +112,8 @@ def crossings(course: Course, truth: ChainTruth, day: BoolArray) -> list[Crossin
                     time_ns=time_ns,
                     near_ns=_near_ns(course, shells[column], time_ns),
                     until_ns=until_ns,
-                    visible_from_ns=_visible_from(truth, seen, shells, column, direction, (time_ns, until_ns))
-                    if stood
-                    else None,
+                    visible_from_ns=by_stations,
+                    visible_by_l_ns=by_l,
                 )
             )
     return found
@@ -160,11 +169,11 @@ def _near_ns(course: Course, l_shell: float, time_ns: int) -> int:
 
 
 def _stood_aside(
-    course: Course, station_l: FloatArray, direction: Direction, between_ns: tuple[int, int]
+    course: Course, past_l: FloatArray, direction: Direction, between_ns: tuple[int, int]
 ) -> bool:
-    """Whether both stations stood on the side that a crossing leaves, at some time between the last and this one."""
+    """Whether all of these L stood on the side that a crossing leaves, at some time between the last and this one."""
     before = course.l_shell[(course.time_ns >= between_ns[0]) & (course.time_ns <= between_ns[1])]
-    aside = before > station_l.max() if direction is Direction.INWARD else before < station_l.min()
+    aside = before > past_l.max() if direction is Direction.INWARD else before < past_l.min()
     return bool(aside.any())
 
 
@@ -175,8 +184,9 @@ def _visible_from(
     column: int,
     direction: Direction,
     between_ns: tuple[int, int],
+    past_l: FloatArray,
 ) -> int | None:
-    """End of the first window that shows a crossing; see the module."""
+    """End of the first window that shows a crossing, once all of `past_l` are past it; see the module."""
     inward = direction is Direction.INWARD
     last_ns = int(truth.end_ns[-1]) - LAST_NS
     for at, end in enumerate(truth.end_ns[truth.end_ns <= last_ns]):
@@ -184,8 +194,7 @@ def _visible_from(
         centre_ns, boundary = end_ns - _HALF_WINDOW_NS, truth.plasmapause_l[at]
         if not between_ns[0] <= centre_ns <= between_ns[1] or not seen[at, column]:
             continue
-        stations = truth.station_l[column]
-        if not (boundary < stations.min() if inward else boundary > stations.max()):
+        if not (boundary < past_l.min() if inward else boundary > past_l.max()):
             continue
         other = np.flatnonzero(shells < boundary if inward else shells > boundary)
         if other.size and seen[at, other[np.argmin(np.abs(shells[other] - shells[column]))]]:
