@@ -78,7 +78,7 @@ def final(said: list[ChainState]) -> dict[tuple[str, int], ChainState]:
     return {(state.chain.name, state.end_ns): state for state in said}
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(stream=arrivals(), cuts=st.data())
 def test_states_are_those_of_the_last_findings_in_the_order_of_time(
     stream: tuple[int, list[Finding]], cuts: st.DataObject
@@ -111,7 +111,7 @@ def test_states_are_those_of_the_last_findings_in_the_order_of_time(
         before[state.chain.name, state.end_ns] = state
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(stream=arrivals())
 def test_findings_are_not_changed(stream: tuple[int, list[Finding]]) -> None:
     _, coming = stream

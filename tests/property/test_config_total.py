@@ -69,7 +69,7 @@ def test_any_lines_of_keys_give_a_configuration_or_faults(lines: list[str]) -> N
     check("\n".join(lines))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, len(SHORT)), st.integers(0, 40), st.one_of(VALUES, st.text(max_size=10)))
 def test_any_change_of_the_shipped_file_gives_a_configuration_or_faults(
     start: int, length: int, new: str

@@ -31,7 +31,7 @@ def symmetric_margin(off: FloatArray, level: float, sequence: IntArray, counting
     return fitted.margins[0].above
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(values=OFF, level=LEVELS)
 def test_each_window_left_out_in_turn_is_covered_exactly_as_often_as_promised(
     values: list[float], level: float
@@ -46,7 +46,7 @@ def test_each_window_left_out_in_turn_is_covered_exactly_as_often_as_promised(
     assert covered == math.ceil(count * level - 1e-9)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data(), level=LEVELS, sequences=st.integers(12, 20))
 def test_each_sequence_left_out_in_turn_is_covered_at_least_as_promised(
     data: st.DataObject, level: float, sequences: int
@@ -65,7 +65,7 @@ def test_each_sequence_left_out_in_turn_is_covered_at_least_as_promised(
     assert np.mean(shares) >= level - 1e-9
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     seed=st.integers(0, 2**32 - 1),
     count=st.integers(40, 200),
@@ -108,7 +108,7 @@ def test_calibration_windows_themselves_are_covered_group_by_group(
             assert inside[group].mean() >= 0.8 - 1e-9
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(seed=st.integers(0, 2**32 - 1), shift=st.floats(-1.0, 1.0), count=st.integers(20, 100))
 def test_intervals_do_not_depend_on_the_unit_of_frequency_or_difficulty(
     seed: int, shift: float, count: int

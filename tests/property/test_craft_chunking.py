@@ -121,7 +121,7 @@ def arrivals(draw: st.DrawFn) -> list[list[SampleBlock] | Tick]:
 
 
 @pytest.mark.parametrize("name", SETTINGS)
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 @given(items=arrivals(), data=st.data())
 def test_arrival_does_not_change_the_windows(
     name: str, items: list[list[SampleBlock] | Tick], data: st.DataObject

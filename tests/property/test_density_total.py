@@ -45,7 +45,7 @@ findings = st.builds(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(findings, max_size=12), st.booleans())
 def test_density_stage_answers_every_finding(many: list[Finding], night: bool) -> None:
     before = list(many)
@@ -64,7 +64,7 @@ def test_density_stage_answers_every_finding(many: list[Finding], night: bool) -
                 assert 0.0 <= found.low_amu_cm3 <= found.density_amu_cm3 <= found.high_amu_cm3
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.floats(1.2, 20.0), st.floats(-2.0, 8.0), st.floats(0.0, 1000.0))
 def test_waves_keep_their_order(l_shell: float, index: float, ionosphere_km: float) -> None:
     at = np.array([l_shell])

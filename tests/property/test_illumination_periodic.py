@@ -60,7 +60,7 @@ def test_hour_of_time_is_fifteen_degrees_of_longitude(latitude: float, longitude
     assert abs(solar_zenith_deg(latitude, longitude, time) - later) < 0.025
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(BETWEEN_CAPS, LONGITUDES, TIMES)
 def test_magnetic_hour_comes_back_after_a_day(latitude: float, longitude: float, time: int) -> None:
     """The equation of time and the tilt of the dipole move noon by less than a minute and a half a day."""
@@ -70,7 +70,7 @@ def test_magnetic_hour_comes_back_after_a_day(latitude: float, longitude: float,
     assert apart_h(today, tomorrow) < 0.025
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(BETWEEN_CAPS, LONGITUDES, TIMES)
 def test_magnetic_hours_run_forward(latitude: float, longitude: float, time: int) -> None:
     """The dipole's meridians are tilted against the Sun's path: an hour of time is 0.8 to 1.2 magnetic hours."""
@@ -79,7 +79,7 @@ def test_magnetic_hours_run_forward(latitude: float, longitude: float, time: int
     assert 0.75 < (then - now) % 24.0 < 1.25
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(BETWEEN_CAPS, LONGITUDES, TIMES)
 def test_class_is_that_of_the_line_from_either_end(latitude: float, longitude: float, time: int) -> None:
     lines = line(latitude, longitude)

@@ -38,7 +38,7 @@ def singles(coming: list[SampleBlock]) -> dict[tuple[int, int], float]:
     return found
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(coming=st.lists(blocks(), max_size=12), data=st.data())
 def test_answers_rest_on_the_last_values_alone(coming: list[SampleBlock], data: st.DataObject) -> None:
     last = singles(coming)
@@ -58,7 +58,7 @@ def test_answers_rest_on_the_last_values_alone(coming: list[SampleBlock], data: 
     assert again.snapshot() == plain.snapshot()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(coming=st.lists(blocks(), max_size=12))
 def test_answers_are_those_of_a_scan_over_all_intervals(coming: list[SampleBlock]) -> None:
     # A memory of 30 h and a little: what has ended since is all there.

@@ -23,7 +23,7 @@ WRITES = st.lists(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(writes=WRITES)
 def test_ring_holds_what_a_dictionary_would(writes: list[tuple[int, list[float], int]]) -> None:
     ring = Ring(SECOND_NS, 0, CAPACITY * SECOND_NS)
@@ -57,7 +57,7 @@ def test_ring_holds_what_a_dictionary_would(writes: list[tuple[int, list[float],
     assert np.array_equal(read, wanted, equal_nan=True)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     values=st.lists(st.integers(-5, 5).map(float), min_size=1, max_size=30),
     cuts=st.lists(st.integers(1, 29), max_size=6),

@@ -54,7 +54,7 @@ def spectra(
     return phase.astype(np.float64), ratio.astype(np.float64), coherence.astype(np.float64)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     seed=st.integers(0, 2**32 - 1),
     kinds=st.lists(KINDS, min_size=2, max_size=20),
@@ -78,7 +78,7 @@ def test_spectra_are_in_range_or_nan_together(seed: int, kinds: list[str], width
     assert np.array_equal(values, before, equal_nan=True)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     seed=st.integers(0, 2**32 - 1),
     kinds=st.lists(KINDS, min_size=2, max_size=40),
@@ -101,7 +101,7 @@ def test_pair_does_not_depend_on_its_company_to_the_last_bit(
         assert np.array_equal(one[0], many[chosen], equal_nan=True)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(seed=st.integers(0, 2**32 - 1), scale=st.floats(1e-3, 1e3), baseline=st.floats(-6e4, 6e4))
 def test_scale_and_baseline_of_a_station_change_the_ratio_alone(
     seed: int, scale: float, baseline: float

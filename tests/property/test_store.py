@@ -20,7 +20,7 @@ from monitor.io.store import Store, coalesce
 from monitor.types import SECOND_NS, Domain, Product, SampleBlock
 
 # A file per example: fewer examples keep the whole run short.
-settings.register_profile("store", max_examples=40, deadline=None)
+settings.register_profile("store", max_examples=40)
 on_disk = settings.get_profile("store")
 
 

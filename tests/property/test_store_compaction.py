@@ -23,7 +23,7 @@ from monitor.stages.window import WindowParameters, WindowStage
 from monitor.stations import Station
 from monitor.types import SECOND_NS, Domain, Pair, SampleBlock
 
-settings.register_profile("compaction", max_examples=40, deadline=None)
+settings.register_profile("compaction", max_examples=40)
 on_disk = settings.get_profile("compaction")
 
 T0_NS = 1_504_785_600 * SECOND_NS

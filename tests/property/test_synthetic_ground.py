@@ -34,7 +34,7 @@ def scenarios(draw: st.DrawFn) -> Scenario:
     )
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(scenarios(), st.lists(st.integers(0, SPAN_S // 10), max_size=12))
 def test_samples_in_any_chunks_are_the_samples_at_once(scenario: Scenario, cuts: list[int]) -> None:
     whole = GroundSimulator(scenario).samples(START_NS, START_NS + SPAN_S * SECOND_NS)
@@ -45,7 +45,7 @@ def test_samples_in_any_chunks_are_the_samples_at_once(scenario: Scenario, cuts:
         assert np.array_equal(np.concatenate([part[code] for part in parts]), row, equal_nan=True)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(scenarios(), st.lists(st.integers(0, SPAN_S // 600 - 1), min_size=1, max_size=10))
 def test_samples_asked_out_of_order_are_the_same(scenario: Scenario, order: list[int]) -> None:
     whole = GroundSimulator(scenario).samples(START_NS, START_NS + SPAN_S * SECOND_NS)
@@ -58,7 +58,7 @@ def test_samples_asked_out_of_order_are_the_same(scenario: Scenario, order: list
             assert np.array_equal(rows[code], row[part * count : (part + 1) * count], equal_nan=True)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.integers(0, 2**31), st.integers(0, 2**31), st.integers(0, 1000))
 def test_seed_alone_decides_what_is_drawn(seed: int, other: int, begins_h: int) -> None:
     end = START_NS + 1800 * SECOND_NS

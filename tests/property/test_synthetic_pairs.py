@@ -26,7 +26,7 @@ def test_range_draws_within_itself(one: float, other: float, log: bool, seed: in
     assert drawn_from.draw(np.random.default_rng(seed)) in drawn_from
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(seeds, sets)
 def test_case_stays_within_its_ranges(seed: int, ranges: CaseRanges) -> None:
     case = draw_case(seed, ranges)
@@ -62,7 +62,7 @@ def test_case_stays_within_its_ranges(seed: int, ranges: CaseRanges) -> None:
     assert case.step_ns == SECOND_NS or case.l_shell >= ranges.coarse_step_minimum_l
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seeds, sets)
 def test_label_holds_together(seed: int, ranges: CaseRanges) -> None:
     series = simulate(draw_case(seed, dataclasses.replace(ranges, span_h=3.0)))
@@ -89,7 +89,7 @@ def test_label_holds_together(seed: int, ranges: CaseRanges) -> None:
         assert truth.illumination in ("day", "penumbra", "night")
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(seeds)
 def test_spikes_leave_the_powers_that_labels_weigh(seed: int) -> None:
     plain = TRAINING.without(*TROUBLES)

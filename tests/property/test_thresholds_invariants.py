@@ -39,7 +39,7 @@ def sample(k: int, seed: int, count: int, levels: int) -> tuple[FloatArray, IntA
     return probability, truth
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(**SAMPLES, score=SCORES)
 def test_search_counts_what_decide_says_and_chooses_the_best(
     k: int, seed: int, count: int, levels: int, score: partial[FloatArray]
@@ -53,7 +53,7 @@ def test_search_counts_what_decide_says_and_chooses_the_best(
     assert found.counts[found.chosen, 0, 1] == found.counts[equal, 0, 1].min()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(**SAMPLES, score=SCORES)
 def test_search_is_the_same_in_any_order_of_the_windows(
     k: int, seed: int, count: int, levels: int, score: partial[FloatArray]
@@ -66,7 +66,7 @@ def test_search_is_the_same_in_any_order_of_the_windows(
     assert np.array_equal(one.scores, other.scores)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(**SAMPLES, score=SCORES)
 def test_search_at_the_share_of_the_sample_is_the_plain_one(
     k: int, seed: int, count: int, levels: int, score: partial[FloatArray]
@@ -78,7 +78,7 @@ def test_search_at_the_share_of_the_sample_is_the_plain_one(
     assert shared.weights == plain.weights
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(**SAMPLES, power=st.integers(-30, 30), factor=st.floats(1e-3, 1e3))
 def test_decisions_do_not_depend_on_the_scale_of_the_weights(
     k: int, seed: int, count: int, levels: int, power: int, factor: float
@@ -92,7 +92,7 @@ def test_decisions_do_not_depend_on_the_scale_of_the_weights(
     assert np.array_equal(decide(probability, weights * factor)[clear], plain[clear])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(**SAMPLES)
 def test_larger_weight_of_nofreq_never_passes_more_on(k: int, seed: int, count: int, levels: int) -> None:
     probability, _ = sample(k, seed, count, levels)
@@ -104,7 +104,7 @@ def test_larger_weight_of_nofreq_never_passes_more_on(k: int, seed: int, count: 
         assert not (fewer & ~more).any()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(table=st.lists(st.lists(st.integers(0, 1000), min_size=3, max_size=3), min_size=3, max_size=3))
 def test_scores_keep_their_range(table: list[list[int]]) -> None:
     counts = np.array(table) + np.eye(3, dtype=np.int64)

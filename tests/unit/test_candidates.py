@@ -49,7 +49,7 @@ def mixed(pairs: int = 40, *, error: float = 0.3, turned: bool = False) -> tuple
 
 
 class TestPlaces:
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=60)
     @given(
         l_shell=st.floats(1.6, 6.0),
         x=st.floats(-0.5, 0.8),

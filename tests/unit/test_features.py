@@ -123,7 +123,7 @@ class TestSchema:
 
 
 class TestScaling:
-    @settings(max_examples=150, deadline=None)
+    @settings(max_examples=150)
     @given(
         l_shell=st.floats(1.5, 6.5),
         x=st.floats(-0.9, 1.3),

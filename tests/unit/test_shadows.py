@@ -73,7 +73,7 @@ def recovered(shadow: Shadow, products: Sequence[Product], begin_ns: int) -> lis
 
 
 class TestSamples:
-    @settings(max_examples=12, deadline=None)
+    @settings(max_examples=12)
     @given(
         name=st.sampled_from(sorted(SHADOWS)),
         begin_s=st.integers(0, 7 * 3600),
