@@ -29,6 +29,7 @@ from daemon_kit import (
     write_csv,
 )
 from mqtt_kit import Mosquitto
+from promtool_kit import check_with_promtool
 
 from monitor.io.broker import free_port, mosquitto_config
 from monitor.types import SECOND_NS, SampleBlock
@@ -300,7 +301,7 @@ def test_http_tells_of_the_running_daemon(tmp_path: Path, mosquitto: Mosquitto, 
         resonant = next(one for one in status["pairs"].values() if one["label"] == "Freq")
         frequency = daemon.metric("geospace_flr_frequency_hertz", pair=resonant["pair"])
         assert frequency == pytest.approx(resonant["frequency_mHz"] / 1000)
-        check_with_promtool(daemon.get("/metrics")[1])
+        check_with_promtool(daemon)
 
         # An hour of nulls: the window says `gap`, and the frequency is gone with what it rested on.
         start = BLOCKS[-1].end_ns
@@ -312,17 +313,6 @@ def test_http_tells_of_the_running_daemon(tmp_path: Path, mosquitto: Mosquitto, 
         eventually(lambda: "gap" in daemon.status()["pairs"][resonant["pair"]]["flags"], 10)
         assert daemon.metric("geospace_flr_label", pair=resonant["pair"], label="NoFreq") == 1
         assert daemon.stop() == 0
-
-
-def check_with_promtool(text: str) -> None:
-    """Let Prometheus's own checker read the metrics, where it is installed."""
-    promtool = shutil.which("promtool", path="/usr/bin:/usr/local/bin:/bin")
-    if promtool is None:
-        pytest.skip("the program promtool is not installed (the assertions before it passed)")
-    checked = subprocess.run(
-        [promtool, "check", "metrics"], input=text, capture_output=True, text=True, timeout=20, check=False
-    )
-    assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
 def test_full_disk_degrades_acknowledges_nothing_and_is_overcome(

@@ -42,6 +42,7 @@ from flight_kit import (
     write_flight,
 )
 from mqtt_kit import Mosquitto
+from promtool_kit import check_with_promtool
 
 from monitor.types import CELL_NS, SECOND_NS, iso_time
 
@@ -124,6 +125,7 @@ def test_live_flight_is_told_over_mqtt_http_and_in_the_metrics(
         assert daemon.metric("geospace_region_confidence_ratio", craft=CRAFT) == newest["confidence"]
         assert daemon.metric("geospace_region_data_timestamp_seconds", craft=CRAFT) == 1_504_788_660
         assert daemon.metric("geospace_messages_received_total", decoder="native") == len(flight_blocks())
+        check_with_promtool(daemon, "geospace_region_label", "geospace_region_probability_ratio")
         for kind in ("bow_shock_crossing", "magnetopause_crossing"):
             assert daemon.metric("geospace_events_total", kind=kind, subject=CRAFT) == 1
             assert daemon.metric("geospace_event_active", kind=kind, subject=CRAFT) == 0

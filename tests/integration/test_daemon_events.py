@@ -21,6 +21,7 @@ from daemon_kit import (
     write_csv,
 )
 from mqtt_kit import Mosquitto
+from promtool_kit import check_with_promtool
 
 from monitor.science.synthetic.ground import GroundSimulator
 from monitor.science.synthetic.plasma import PlasmaModel
@@ -84,6 +85,7 @@ def test_storm_is_told_once_though_the_daemon_is_killed_in_the_middle(
         feeder.send([block for block in blocks if block.end_ns <= middle_ns])
         eventually(lambda: len(listener.documents("event")) > 0, 30, lambda: daemon.log)
         assert daemon.metric("geospace_event_active", kind="plasmapause_crossing", subject="emma") == 1.0
+        check_with_promtool(daemon, "geospace_event_direction", "geospace_plasmapause_l_shell")
         daemon.kill()
         daemon.start()
         assert daemon.metric("geospace_event_active", kind="plasmapause_crossing", subject="emma") == 1.0
