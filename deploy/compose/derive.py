@@ -99,6 +99,14 @@ FILES = (
         DEPLOY / "alertmanager" / "alertmanager.yml",
         [Change(r"http://127\.0\.0\.1:9095/", "http://host.docker.internal:9095/", 2)],
     ),
+    Derived(
+        "grafana/datasources/geospace.yaml",
+        DEPLOY / "grafana" / "provisioning" / "datasources" / "geospace.yaml",
+        [
+            Change(r"http://127\.0\.0\.1:9090$", "http://prometheus:9090"),
+            Change(r"http://127\.0\.0\.1:9093$", "http://alertmanager:9093"),
+        ],
+    ),
 )
 
 
@@ -112,7 +120,7 @@ def main(arguments: Sequence[str]) -> int:
                 sys.stdout.write(f"{path}: not what the shipped file gives; run deploy/compose/derive.py\n")
                 wrong += 1
         else:
-            path.parent.mkdir(exist_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
     return 1 if wrong else 0
 

@@ -130,7 +130,7 @@ class TestCompose:
         assert "restarts" in done.stdout
 
     def test_all_are_there(self) -> None:
-        assert set(SERVICES) == {"broker", "daemon", "prometheus", "alertmanager"}
+        assert set(SERVICES) == {"broker", "daemon", "prometheus", "alertmanager", "grafana"}
 
     @BY_NAME
     def test_service_has_no_more_rights_than_it_needs(self, name: str) -> None:
@@ -190,6 +190,16 @@ class TestCompose:
             else:
                 assert source in named
 
+    def test_dashboards_are_where_grafana_is_told_to_look(self) -> None:
+        told = yaml.safe_load(
+            (DEPLOY / "grafana" / "provisioning" / "dashboards" / "geospace.yaml").read_text()
+        )
+        mounted = {volume.split(":")[1]: volume.split(":")[0] for volume in SERVICES["grafana"]["volumes"]}
+        for provider in told["providers"]:
+            assert mounted[provider["options"]["path"]] == "./grafana/dashboards"
+        folders = {place.name for place in (DEPLOY / "grafana" / "provisioning").iterdir()}
+        assert {f"/etc/grafana/provisioning/{name}" for name in folders} < mounted.keys()
+
     def test_secrets_are_files_and_nowhere_else(self) -> None:
         document = yaml.safe_load(COMPOSE.read_text())
         used = {secret for service in SERVICES.values() for secret in service.get("secrets", [])}
@@ -228,7 +238,7 @@ class TestDerived:
             for change in derived.changes:
                 text = derived.source.read_text()
                 shipped = tmp_path / "deploy" / derived.name
-                shipped.parent.mkdir(exist_ok=True)
+                shipped.parent.mkdir(parents=True, exist_ok=True)
                 shipped.write_text(re.sub(change.pattern, "gone", text, flags=re.MULTILINE))
                 with pytest.raises(ValueError, match="expected"):
                     derive.Derived(derived.name, shipped, derived.changes).text()
@@ -241,7 +251,9 @@ class TestDerived:
         assert secrets == set(SERVICES["daemon"]["secrets"])
         assert str(config.store.path.parent) == SERVICES["daemon"]["volumes"][1].split(":")[1]
 
-    @pytest.mark.parametrize("name", ["prometheus.yml", "alertmanager.yml"])
+    @pytest.mark.parametrize(
+        "name", ["prometheus.yml", "alertmanager.yml", "grafana/datasources/geospace.yaml"]
+    )
     def test_addresses_are_those_of_services(self, name: str) -> None:
         text = re.sub(r"(?m)^ *#.*$| #.*$", "", (DEPLOY / "compose" / name).read_text())
         ports = {service: SERVICES[service]["ports"][0].rpartition(":")[2] for service in SERVICES}
