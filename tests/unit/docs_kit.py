@@ -55,10 +55,19 @@ def known_metrics() -> set[str]:
     }
 
 
+def recorded_series() -> set[str]:
+    """Names of what the shipped rules record."""
+    return {
+        name
+        for path in (ROOT / "deploy" / "prometheus" / "rules").glob("*.yml")
+        for name in re.findall(r"- record: (\S+)", path.read_text(encoding="utf-8"))
+    }
+
+
 def assert_queries_metrics(text: str) -> None:
     """Every metric of ours in the text exists."""
-    named = set(re.findall(r"\bgeospace_\w+", text))
-    known = known_metrics()
+    known = known_metrics() | recorded_series()
+    named = set(re.findall(r"\b(?:\w+:)?geospace_\w+(?::\w+)?", text))
     assert {
         re.sub(r"_(bucket|count|sum)$", "", name) if name not in known else name for name in named
     } <= known
@@ -94,6 +103,9 @@ def assert_command_is_taken(words: Sequence[str]) -> None:
             assert url.removeprefix("http://127.0.0.1:9464") in HTTP_PATHS
         case ["promtool", "query", "instant", "http://127.0.0.1:9090", query]:
             assert_queries_metrics(query)
+        case ["promtool", "check" | "test", "rules", *rest]:
+            for pattern in rest:
+                assert pattern.startswith("--lint=") or list(ROOT.glob(pattern)), pattern
         case ["amtool", *rest]:
             assert rest[0] in ("alert", "silence", "check-config")
         case ["systemd/install.sh", *options]:

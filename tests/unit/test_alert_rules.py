@@ -140,6 +140,14 @@ class TestAlerts:
         headings = re.findall(r"^## (Geospace\w+)$", RUNBOOK.read_text(encoding="utf-8"), re.MULTILINE)
         assert sorted(headings) == sorted(NAMES)
 
+    def test_documentation_names_what_wakes_somebody(self) -> None:
+        page = (RUNBOOK.parent / "how-to.md").read_text(encoding="utf-8")
+        table = page.partition("\n## Alert on it\n")[2].partition("\n\nAll else")[0]
+        pages = {
+            rule["alert"] for path in RULES for rule in alerts(path) if rule["labels"]["severity"] == "page"
+        }
+        assert set(re.findall(r"`(Geospace\w+)`", table)) == pages
+
 
 class TestExpressions:
     @pytest.mark.parametrize("expression", EXPRESSIONS)
