@@ -10,6 +10,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, NoReturn
@@ -28,7 +29,7 @@ from monitor.cli.options import (
     positive,
     speed,
 )
-from monitor.config import Config
+from monitor.config import Config, load_config
 from monitor.errors import ConfigurationError, MonitorError
 from monitor.types import SECOND_NS
 
@@ -151,12 +152,23 @@ def _run(options: argparse.Namespace) -> int:
 
     manager = ServiceManager.of_environment(os.environ)
     manager.status("starting: reading the configuration")
+    # What is asked for before the loop runs is not forgotten, nor does it end us.
+    asked = threading.Event()
+    signal.signal(signal.SIGHUP, lambda *_: asked.set())
 
     async def run(config: Config) -> None:
-        service = Service(config, manager)
+        service, loop = Service(config, lambda: _checked(options), manager), asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, service.stop)
-        await service.run()
+            loop.add_signal_handler(number, service.stop)
+        loop.add_signal_handler(signal.SIGHUP, service.reload)
+        if asked.is_set():
+            service.reload()
+        try:
+            await service.run()
+        finally:
+            # Nothing is left to be read anew: on the way out it must not kill us.
+            loop.remove_signal_handler(signal.SIGHUP)
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
     try:
         asyncio.run(run(configuration(options)))
@@ -241,13 +253,20 @@ def _counted(labels: Mapping[str, int]) -> str:
 
 
 def _check_config(options: argparse.Namespace) -> int:
+    config = _checked(options)
+    print(f"{config_path(options)}: good ({len(config.pair_list)} pairs, {len(config.craft)} spacecraft)")
+    return EXIT_DONE
+
+
+def _checked(options: argparse.Namespace) -> Config:
+    """The configuration, whose models can be used; ConfigurationError with every fault."""
     from monitor.config.reading import read_document
     from monitor.pipeline.loading import unusable_models
 
-    config = configuration(options)
+    file = config_path(options)
+    config = load_config(file)
     unusable = unusable_models(config)
     if unusable:
-        file = config_path(options)
         document = read_document(file.read_text(encoding="utf-8"), str(file))
         for kind, why in unusable.items():
             document.fault_at(
@@ -255,8 +274,7 @@ def _check_config(options: argparse.Namespace) -> int:
                 f"models.{kind}: {why}; the daemon would start without it, degraded",
             )
         raise ConfigurationError(document.faults)
-    print(f"{config_path(options)}: good ({len(config.pair_list)} pairs, {len(config.craft)} spacecraft)")
-    return EXIT_DONE
+    return config
 
 
 @contextlib.contextmanager

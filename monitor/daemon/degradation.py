@@ -20,6 +20,7 @@ CONCERNS: Final = (
     "silence",
     "retention",
     "worker",
+    "configuration",
     "model_flr",
     "model_region",
 )
@@ -60,6 +61,12 @@ class Degradation:
             logger.info("%s: recovered", concern)
         else:
             logger.error("degraded: %s", reason)
+
+    def begin(self) -> None:
+        """Forget what the last run said of itself, for a new run; what is amiss with the configuration outlives it."""
+        for concern in [one for one in self._reasons if one != "configuration"]:
+            self._metrics.degraded(concern, degraded=False)
+            del self._reasons[concern]
 
     def note_all(self, prefix: str, reasons: Mapping[str, str]) -> None:
         """Set the reasons of all concerns of a prefix: those that are not named have none any more."""

@@ -13,7 +13,6 @@ import asyncio
 import gc
 import logging
 import sys
-import time
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -21,6 +20,7 @@ from typing import TypeVar
 
 from monitor.config import Config, with_shadows
 from monitor.daemon.health import Part
+from monitor.daemon.house import Housekeeping
 from monitor.daemon.injection import Injection
 from monitor.daemon.intake import IntakeLoop
 from monitor.daemon.lasting import Lasting
@@ -29,26 +29,19 @@ from monitor.daemon.publisher import Publisher
 from monitor.daemon.secrets import http_credentials
 from monitor.daemon.status import status_line, status_message, status_page
 from monitor.daemon.thread import WorkerThread
-from monitor.daemon.waiting import end, patiently, within
+from monitor.daemon.waiting import end, within
 from monitor.daemon.worker import Reading, Worker
-from monitor.errors import StoreDamagedError, StoreError
+from monitor.errors import StoreError
 from monitor.io.broker import LocalBroker
 from monitor.io.http import HttpServer
-from monitor.io.http.access import Credentials
 from monitor.io.http.connections import Limits
 from monitor.io.mqtt import MqttLink
 from monitor.io.store import Store
 from monitor.models.base import ModelInfo
-from monitor.types import SECOND_NS, Json, Product, iso_time
+from monitor.types import SECOND_NS, Json, Product
 
 logger = logging.getLogger(__name__)
 
-_TICK_S = 1.0
-# The worker thread that answers no sooner hangs, or has more to do than it can.
-_BUSY_S = 60.0
-_PRUNE_S = 30.0
-# Data that come at many times real time are pruned as often as they move by this part of their retention.
-_PRUNE_PARTS = 24
 _DRAIN_S = 5.0
 # What is bounded by its own time limits at the end takes no longer than this in all.
 _GOODBYE_S = 30.0
@@ -86,25 +79,26 @@ class Daemon:
         self._on_product = on_product
         self._on_ready = on_ready
         self._stop = asyncio.Event()
-        lasting = Lasting() if lasting is None else lasting
+        self._owns_lasting = lasting is None
+        self._lasting = lasting = Lasting() if lasting is None else lasting
         self._started_ns = lasting.started_ns
         self._metrics, self._degradation = lasting.metrics, lasting.degradation
+        self._degradation.begin()
         self._metrics.expect_decoders(entry.decoder for entry in config.inputs)
         self._thread = WorkerThread()
-        self._credentials: Credentials | None = None
         self._metrics.degraded("start", degraded=True)
         self._metrics.degraded("broker", degraded=True)
         # While it is not up, HTTP answers already, and nothing but the store and the metrics is there.
         self._loaded = self._up = self._saved = False
-        self.phase = "starting: opening the store"
+        self.phase = "opening the store"
         """What is going on at the start and at the end, in words; empty between them."""
-        self._reading = Reading()
         self._models: tuple[ModelInfo, ...] = ()
         self._store: Store
         self._link: MqttLink
         self._filters: Filters
         self._worker: Worker
         self._publisher: Publisher
+        self._house: Housekeeping
         self._intake: IntakeLoop
         self._injection: Injection
 
@@ -122,18 +116,20 @@ class Daemon:
         """
         sys.setswitchinterval(_SWITCH_S)
         self._config.mqtt.read_password()  # a fault of it is told at the start; each connection reads it anew
-        self._credentials = http_credentials(self._config.http)
         async with AsyncExitStack() as stack:
-            stack.callback(self._thread.shutdown)
-            self._store = await self._in_thread(self._open_store)
-            stack.callback(self._store.close)
+            if self._owns_lasting:
+                stack.push_async_callback(self._lasting.close)
             # Whatever ends the run: the thread is through with the store before it is closed.
             stack.callback(self._thread.shutdown)
             stack.callback(self._stop.set)
-            self._measure_store()
+            stores = self._config.store
+            self._store = await self._lasting.store.take(stores, stores.path, self._open_store)
+            self._lasting.answers = self
+            self._metrics.store_size(self._store.size_bytes(), self._store.free_bytes())
             # The links in events need the real port; and whoever asks meanwhile hears that we are alive.
-            http = await self._open_http(stack)
-            self.phase = "starting: loading the models"
+            listens = self._config.http
+            http = await self._lasting.http.take(listens, listens.listen, self._open_http)
+            self.phase = "loading the models"
             self._worker = await self._in_thread(self._load_worker, http.url)
             self._models = self._worker.pipeline.models
             self._metrics.models(self._models)
@@ -141,10 +137,10 @@ class Daemon:
             self._metrics.models_missing({kind: kind in missing for kind in ("flr", "region")})
             for kind, reason in missing.items():
                 self._note(f"model_{kind}", reason)
-            self._loaded, self.phase = True, "starting: taking up the last run"
+            self._loaded, self.phase = True, "taking up the last run"
             if not await self._in_thread(self._worker.restore, self._stop.is_set):
                 return
-            broker = await self._own_broker(stack)
+            broker = await self._own_broker()
             self._filters = Filters(self._config, self._store)
             self._link, settings = open_link(
                 self._config,
@@ -167,12 +163,24 @@ class Daemon:
                 self._config, self._link, self._worker, self._thread, self._publisher, self._note
             )
             self._injection = Injection(self._config, settings, self._metrics)
-            await self._in_thread(self._observe)
+            self._house = Housekeeping(
+                config=self._config,
+                worker=self._worker,
+                thread=self._thread,
+                store=self._store,
+                link=self._link,
+                publisher=self._publisher,
+                filters=self._filters,
+                metrics=self._metrics,
+                degradation=self._degradation,
+            )
+            await self._in_thread(self._house.observe)
             self._up, self.phase = True, ""
             self._metrics.degraded("start", degraded=False)
             # What lives from here on is not searched again by the garbage collector, which takes 60 ms.
             gc.collect()
             gc.freeze()
+            stack.callback(gc.unfreeze)
             logger.info(
                 "running: broker %s, HTTP %s, store %s", settings.url, http.url, self._config.store.path
             )
@@ -184,7 +192,10 @@ class Daemon:
     def summary(self) -> str:
         """How it stands, in a line."""
         return self.phase or status_line(
-            self._config, self._reading, connected=self._link.connected, reasons=self._degradation.reasons
+            self._config,
+            self._house.reading,
+            connected=self._link.connected,
+            reasons=self._degradation.reasons,
         )
 
     def parts(self) -> Mapping[str, Part]:
@@ -213,7 +224,7 @@ class Daemon:
         """Run all tasks until `stop`, or until one fails; then end them in the order of the data."""
         link = asyncio.create_task(self._link.run(), name="link")
         publisher = asyncio.create_task(self._publisher.run(), name="publisher")
-        house = asyncio.create_task(self._keep_house(), name="housekeeping")
+        house = asyncio.create_task(self._house.run(), name="housekeeping")
         intake = asyncio.create_task(self._intake.run(self._stop), name="intake")
         stopped = asyncio.create_task(self._stop.wait(), name="stop")
         # Its end is nobody's end: it is not among the tasks that the daemon stands and falls with.
@@ -223,13 +234,13 @@ class Daemon:
             await asyncio.wait([*tasks, stopped], return_when=asyncio.FIRST_COMPLETED)
         finally:
             self._stop.set()
-            self.phase = "ending: finishing what is in hand"
+            self.phase = "finishing what is in hand"
             await end(injection)
             await end(house)
             # The intake ends by itself, after the batch in hand; the publisher after what that gave.
             await asyncio.gather(intake, return_exceptions=True)
             await self._save()
-            self._saved, self.phase = True, "ending: sending what is finished"
+            self._saved, self.phase = True, "sending what is finished"
             self._publisher.stop()
             await asyncio.wait([publisher], timeout=_DRAIN_S)
             await end(publisher)
@@ -242,61 +253,15 @@ class Daemon:
                 logger.error("%s failed, and the daemon with it", task.get_name())
                 raise error
 
-    async def _keep_house(self) -> None:
-        """Keep the gauges and the status true, forget what is too old."""
-        pruned, pruned_ns = time.monotonic(), self._newest_ns()
-        step_ns = round(self._config.store.retention_h * 3600 * SECOND_NS / _PRUNE_PARTS)
-        while True:
-            await asyncio.sleep(_TICK_S)
-            self._metrics.tasks(len(asyncio.all_tasks()))
-            await patiently(self._in_thread(self._observe), _BUSY_S, self._note_busy)
-            self._note("worker", None)
-            self._degradation.note_all("part_", self._reading.failing)
-            self._note("publishing", self._publisher.refused)
-            self._note("silence", self._link.silent)
-            if time.monotonic() - pruned > _PRUNE_S or self._newest_ns() - pruned_ns > step_ns:
-                pruned, pruned_ns = time.monotonic(), self._newest_ns()
-                await self._prune()
-
-    def _newest_ns(self) -> int:
-        return max(self._reading.source_clocks.values(), default=0)
-
-    async def _prune(self) -> None:
-        try:
-            # Bite by bite: between two of them the thread takes what has come in.
-            while await self._in_thread(self._worker.compact) or await self._in_thread(self._store.prune):
-                pass
-            if self._link.connected:
-                await self._in_thread(self._filters.settled)
-        except StoreDamagedError:
-            raise
-        except StoreError as error:
-            self._note("retention", f"the store cannot be pruned: {error}")
-        else:
-            self._note("retention", None)
-
-    def _observe(self) -> None:
-        """Take a reading, in the worker thread: nothing moves there meanwhile."""
-        reading = self._worker.read()
-        for source, clock in reading.source_clocks.items():
-            self._metrics.source_clock(source, clock)
-        self._metrics.expire(self._worker.pipeline.product_clocks.get)
-        self._metrics.queue_depth("intake", self._link.waiting)
-        self._metrics.queue_depth("outbox", self._publisher.waiting)
-        self._measure_store()
-        self._reading = reading
-
-    def _measure_store(self) -> None:
-        self._metrics.store_size(self._store.size_bytes(), self._store.free_bytes())
-
     async def _open_http(self, stack: AsyncExitStack) -> HttpServer:
+        lasting = self._lasting
         http = HttpServer(
             self._config.http.listen,
             metrics=self._metrics.render,
-            ready=self._ready,
-            status=self._status,
-            event=self._store.event,
-            credentials=self._credentials,
+            ready=lambda: lasting.answers.ready(),
+            status=lambda: lasting.answers.status(),
+            event=lambda update_id: lasting.answers.event(update_id),
+            credentials=http_credentials(self._config.http),
             public_host=self._config.http.public_host,
             limits=Limits(connections=self._config.http.maximum_connections),
             refused=self._metrics.http_refused,
@@ -305,13 +270,19 @@ class Daemon:
         stack.push_async_callback(http.stop)
         return http
 
-    async def _own_broker(self, stack: AsyncExitStack) -> LocalBroker | None:
-        """Start the broker of an `embedded://` configuration; None where the configuration names one."""
+    async def _own_broker(self) -> LocalBroker | None:
+        """The broker of an `embedded://` configuration; None where the configuration names one."""
+        kept, port = self._lasting.broker, self._config.mqtt.port
         if not self._config.mqtt.is_embedded:
+            await kept.close()
             return None
         directory = Path(self._config.store.path).parent / "broker"
-        directory.mkdir(parents=True, exist_ok=True)
-        return await stack.enter_async_context(LocalBroker(directory, self._config.mqtt.port or None))
+
+        async def start(stack: AsyncExitStack) -> LocalBroker:
+            directory.mkdir(parents=True, exist_ok=True)
+            return await stack.enter_async_context(LocalBroker(directory, port or None))
+
+        return await kept.take((directory, port), port, start)
 
     def _on_connection(self, connected: bool, _where: str) -> None:
         self._metrics.degraded("broker", degraded=not connected)
@@ -328,19 +299,25 @@ class Daemon:
         if not await within(self._publisher.say_goodbye(), _DRAIN_S):
             logger.info("the broker does not answer: it will say itself that we are gone")
 
-    def _ready(self) -> tuple[bool, list[str]]:
+    def ready(self) -> tuple[bool, list[str]]:
+        """Whether it is ready, and the reasons when it is not."""
         if not self._up:
             return False, ["the last run is being taken up"]
         reasons = [] if self._link.connected else ["the broker is not connected"]
         reasons += self._degradation.reasons
         return not reasons, reasons
 
-    def _status(self) -> Json:
+    def event(self, update_id: str) -> Json | None:
+        """The newest update of the event that has this update; None where there is none. Raises StoreError."""
+        return self._store.event(update_id)
+
+    def status(self) -> Json:
+        """The object of `/api/status`."""
         return status_page(
             self._config,
-            self._reading,
+            self._house.reading if self._up else Reading(),
             started_ns=self._started_ns,
-            reasons=self._ready()[1],
+            reasons=self.ready()[1],
             connected=self._up and self._link.connected,
             held_back=self._up and self._link.held_back,
             queues=self._queues() if self._up else {},
@@ -363,21 +340,21 @@ class Daemon:
         config = self._config.with_public_url(url)
         return Worker(config, self._store, self._metrics, self._on_product, on_step=self._thread.step)
 
-    def _open_store(self) -> Store:
+    async def _open_store(self, stack: AsyncExitStack) -> Store:
         hours = self._config.store
         kept = hours.product_retention_h
-        return Store.open(
-            Path(hours.path),
-            retention_ns=round(hours.retention_h * 3600 * SECOND_NS),
-            product_retention_ns=None if kept is None else round(kept * 3600 * SECOND_NS),
+        store = await self._in_thread(
+            lambda: Store.open(
+                Path(hours.path),
+                retention_ns=round(hours.retention_h * 3600 * SECOND_NS),
+                product_retention_ns=None if kept is None else round(kept * 3600 * SECOND_NS),
+            )
         )
+        stack.callback(store.close)
+        return store
 
     def _note(self, concern: str, reason: str | None) -> None:
         self._degradation.note(concern, reason)
-
-    def _note_busy(self, busy_s: float) -> None:
-        since = iso_time((time.time_ns() // SECOND_NS - round(busy_s)) * SECOND_NS)
-        self._note("worker", f"the worker thread has not answered since {since}: nothing new is said")
 
     async def _in_thread(self, call: Callable[..., T], *arguments: object) -> T:
         return await self._thread.call(call, *arguments)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from monitor.config import Config, shadow_subjects
+from monitor.daemon.recovery import subjects_of
 from monitor.io.metrics import Metrics, Watched, WatchedPair
 from monitor.stages.craft_event import SIDES
 from monitor.stages.crossing import PLASMAPAUSE
+from monitor.types import SHADOW_CRAFT, SHADOW_PAIR
+
+_SHOWN = ("flr", "health", "plasmapause", "region")
 
 
 def show_watched(config: Config, metrics: Metrics) -> None:
-    """Show the subjects of a configuration from the start; injected ones are none."""
+    """Show the subjects of a configuration from the start, and no others any more; injected ones are none."""
     unreal = shadow_subjects(config.injection)
     chains = [chain for chain in config.chain_list if chain.pairs]
     chain_of = {pair.name: chain.name for chain in reversed(chains) for pair in chain.pairs}
@@ -26,6 +30,11 @@ def show_watched(config: Config, metrics: Metrics) -> None:
             lateness_s=(("flr", config.windows.lateness_s), ("region", config.craft_windows.lateness_s)),
         )
     )
-    metrics.expect_events(PLASMAPAUSE.kind, sorted({*chain_of, *(chain.name for chain in chains)}))
-    for sides in SIDES:
-        metrics.expect_events(sides.boundary.kind, craft)
+    events = {PLASMAPAUSE.kind: tuple(sorted({*chain_of, *(chain.name for chain in chains)}))}
+    events |= {sides.boundary.kind: craft for sides in SIDES}
+    for kind, subjects in events.items():
+        metrics.expect_events(kind, subjects)
+    # After a reload: what was of the configuration before.
+    metrics.keep_only({kind: subjects_of(config, kind) for kind in _SHOWN}, events)
+    for name in {SHADOW_PAIR.name, SHADOW_CRAFT} - unreal:
+        metrics.forget_injection(name)

@@ -32,7 +32,7 @@ from mqtt_kit import Mosquitto
 from prometheus_client.parser import text_string_to_metric_families
 
 from monitor.config import load_config
-from monitor.daemon import intake, runtime
+from monitor.daemon import house, intake
 from monitor.daemon.runtime import Daemon
 from monitor.daemon.worker import Worker
 from monitor.models.base import bundled
@@ -193,7 +193,7 @@ async def test_stage_that_raises_for_a_pair_costs_only_its_products(
 async def test_worker_that_hangs_is_said_to_and_comes_back(
     tmp_path: Path, mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runtime, "_BUSY_S", 0.5)
+    monkeypatch.setattr(house, "_BUSY_S", 0.5)
     hangs, may_go = threading.Event(), threading.Event()
     compute = Worker.compute
 

@@ -144,12 +144,25 @@ class TestFlr:
         metrics.expire(lambda pair: None)
         assert value(metrics, "geospace_flr_label", pair="TAR-BRZ", label="Freq") == 1.0
 
-    def test_forgotten_pair_leaves_nothing(self) -> None:
+    def test_pair_that_is_configured_no_more_leaves_nothing(self) -> None:
         metrics = Metrics()
-        metrics.product(flr())
-        metrics.forget("flr", "TAR-BRZ")
-        metrics.forget("flr", "TAR-BRZ")
-        assert not [labels for _, labels in series(metrics) if ("pair", "TAR-BRZ") in labels]
+        for pair in ("TAR-BRZ", "MUO-PEL"):
+            metrics.product(flr(pair=pair))
+        for source in ("TAR", "MUO"):
+            metrics.source_clock(source, T0_NS)
+        metrics.expect_events("plasmapause_crossing", ["TAR-BRZ", "MUO-PEL"])
+        metrics.samples_stored("TAR", 5)
+        for _ in range(2):
+            metrics.keep_only(
+                {"flr": {"MUO-PEL"}, "health": {"MUO", "PEL"}}, {"plasmapause_crossing": {"MUO-PEL"}}
+            )
+        gone = {("pair", "TAR-BRZ"), ("subject", "TAR-BRZ"), ("source", "TAR")}
+        shown = {name for name, labels in series(metrics) if gone & labels}
+        # What was counted stays counted.
+        assert shown == {"geospace_samples_stored_total", "geospace_events_total"}
+        assert value(metrics, "geospace_flr_label", pair="MUO-PEL", label="Freq") == 1.0
+        assert value(metrics, "geospace_source_lag_seconds", source="MUO") is not None
+        assert value(metrics, "geospace_event_active", kind="plasmapause_crossing", subject="MUO-PEL") == 0.0
 
     @pytest.mark.parametrize("frequency", [math.nan, math.inf, "13.4"])
     def test_frequency_that_is_no_finite_number_is_not_shown(self, frequency: Json) -> None:
@@ -448,9 +461,9 @@ class TestCounters:
         assert value(metrics, "geospace_product_latency_seconds_sum", product="flr") == 121.0
 
     def test_lag_vanishes_when_it_is_not_known(self) -> None:
+        now_ns = T0_NS + 3_500_000_000
         metrics = Metrics(wall_ns=lambda: now_ns)
         metrics.source_clock("TAR", None)
-        now_ns = T0_NS + 3_500_000_000
         metrics.source_clock("TAR", T0_NS)
         assert value(metrics, "geospace_source_lag_seconds", source="TAR") == 3.5
         now_ns += SECOND_NS
@@ -623,3 +636,35 @@ def test_plain_text_is_the_answer_to_any_other_accept(accept: str) -> None:
     text, content_type = Metrics().render(accept)
     assert content_type == "text/plain; version=0.0.4; charset=utf-8"
     assert b"# EOF" not in text
+
+
+class TestReload:
+    def test_configuration_of_the_start_is_in_force(self) -> None:
+        metrics = Metrics(wall_ns=lambda: T0_NS)
+        assert value(metrics, "geospace_config_last_reload_successful") == 1.0
+        time_s = value(metrics, "geospace_config_last_reload_success_timestamp_seconds")
+        assert time_s == T0_NS / SECOND_NS
+
+    def test_refused_one_leaves_the_time_of_the_one_in_force(self) -> None:
+        now = iter([T0_NS, T0_NS + SECOND_NS, T0_NS + 2 * SECOND_NS])
+        metrics = Metrics(wall_ns=lambda: next(now))
+        name = "geospace_config_last_reload_success_timestamp_seconds"
+        metrics.config_reloaded(False)
+        assert value(metrics, "geospace_config_last_reload_successful") == 0.0
+        assert value(metrics, name) == T0_NS / SECOND_NS
+        metrics.config_reloaded(True)
+        assert value(metrics, "geospace_config_last_reload_successful") == 1.0
+        assert value(metrics, name) == T0_NS / SECOND_NS + 1
+
+    def test_counters_of_the_link_go_on_with_the_next_link(self) -> None:
+        metrics = Metrics()
+        first = LinkReading(connected=True, connections=3, held_s=1.5, last_message_ns=T0_NS)
+        metrics.link(lambda: first)
+        metrics.link(lambda: LinkReading(connections=1, held_s=0.25))
+        assert value(metrics, "geospace_mqtt_connected") == 0.0
+        assert value(metrics, "geospace_mqtt_connections_total") == 4.0
+        assert value(metrics, "geospace_intake_held_seconds_total") == 1.75
+        assert value(metrics, "geospace_mqtt_last_message_timestamp_seconds") == T0_NS / SECOND_NS
+        metrics.link(lambda: LinkReading(connections=1, last_message_ns=T0_NS + SECOND_NS))
+        assert value(metrics, "geospace_mqtt_connections_total") == 5.0
+        assert value(metrics, "geospace_mqtt_last_message_timestamp_seconds") == T0_NS / SECOND_NS + 1

@@ -103,6 +103,7 @@ class Metrics:
             ("source",),
             registry=self.registry,
         )
+        self._lagging: set[str] = set()
         self._stage = Histogram(
             "geospace_stage_duration_seconds",
             "Time that a stage took for one batch.",
@@ -193,6 +194,17 @@ class Metrics:
             ("subject",),
             registry=self.registry,
         )
+        self._reload = Gauge(
+            "geospace_config_last_reload_successful",
+            "Whether the configuration that was read last is in force (1) or was refused (0).",
+            registry=self.registry,
+        )
+        self._reload_time = Gauge(
+            "geospace_config_last_reload_success_timestamp_seconds",
+            "When the configuration that is in force was taken up, Unix time.",
+            registry=self.registry,
+        )
+        self.config_reloaded(True)
         self._watched = WatchedMetrics()
         self.registry.register(self._watched)
         self._products = ProductGauges(monotonic_ns)
@@ -202,6 +214,12 @@ class Metrics:
             self._received.labels(decoder)
             for reason in reasons:
                 self._rejected.labels(decoder, reason)
+
+    def config_reloaded(self, successful: bool) -> None:
+        """Show how reading the configuration ended: it is in force from now on, or the old one stays."""
+        self._reload.set(float(successful))
+        if successful:
+            self._reload_time.set(self._wall_ns() / SECOND_NS)
 
     def expect_decoders(self, decoders: Iterable[str]) -> None:
         """Show the counters of decoders from the start, at 0."""
@@ -249,8 +267,10 @@ class Metrics:
         The lag is worked out at each scrape: it grows also while nobody reads clocks.
         """
         if clock_ns is not None:
+            self._lagging.add(source)
             self._lag.labels(source).set_function(lambda: (self._wall_ns() - clock_ns) / SECOND_NS)
         else:
+            self._lagging.discard(source)
             with suppress(KeyError):  # older versions of the library raise where there is nothing to remove
                 self._lag.remove(source)
 
@@ -263,8 +283,8 @@ class Metrics:
         self._latency.labels(product).observe(latency_s)
 
     def link(self, source: Callable[[], LinkReading]) -> None:
-        """Show the link to the broker as `source` reads it at each scrape."""
-        self._link.source = source
+        """Show the link to the broker as `source` reads it at each scrape; what the former one counted stays counted."""
+        self._link.follow(source)
 
     def queue_depth(self, queue: str, depth: int) -> None:
         """Set how many entries wait in a queue."""
@@ -288,6 +308,12 @@ class Metrics:
         """Count a verdict on the injected window that ended at `end_s` (Unix time)."""
         self._injected.labels(subject, outcome).inc()
         self._injected_time.labels(subject).set(end_s)
+
+    def forget_injection(self, subject: str) -> None:
+        """Take away what is shown of a signal that is injected no more; its counters stay."""
+        self.injection_recovered(subject, None)
+        with suppress(KeyError):
+            self._injected_time.remove(subject)
 
     def injection_recovered(self, subject: str, ratio: float | None) -> None:
         """Set the share of injected windows that were recovered; None takes it away."""
@@ -319,9 +345,16 @@ class Metrics:
         """Count a request or a connection that the HTTP server refused."""
         self._http_refused.labels(reason).inc()
 
-    def forget(self, kind: str, subject: str) -> None:
-        """Take away everything of a subject that is no longer configured."""
-        self._products.forget(kind, subject)
+    def keep_only(
+        self, subjects: Mapping[str, Collection[str]], events: Mapping[str, Collection[str]]
+    ) -> None:
+        """Take away what is shown of others: of kinds of products, and of events; counters stay.
+
+        The subjects of `health` are those that may have a lag.
+        """
+        self._products.keep_only(subjects, events)
+        for source in self._lagging.difference(subjects["health"]):
+            self.source_clock(source, None)
 
     def expire(self, clock_ns: Callable[[str], int | None]) -> None:
         """Take away the values whose product clock has passed their `valid_until`; the timestamps stay.

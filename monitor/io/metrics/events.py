@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
@@ -33,6 +33,14 @@ class OpenEvents:
         """Show events of a kind as not active until there is one."""
         for subject in subjects:
             self._open.setdefault((kind, subject), {})
+
+    def keep_only(self, subjects: Mapping[str, Collection[str]]) -> None:
+        """Take away what is held of other subjects, by kind."""
+        self._open = {
+            (kind, subject): held
+            for (kind, subject), held in self._open.items()
+            if subject in subjects.get(kind, ())
+        }
 
     def collect(self) -> list[Metric]:
         """One family for each metric."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
@@ -13,14 +14,34 @@ from monitor.types import SECOND_NS
 
 
 class LinkMetrics(Collector):
-    """Shows what `source` reads; before there is a link, that of one that never connected."""
+    """Shows what the link reads; before there is one, what one reads that never connected.
+
+    What former links counted is added: a counter goes on when one follows another.
+    """
 
     def __init__(self) -> None:
-        self.source: Callable[[], LinkReading] = LinkReading
+        self._source: Callable[[], LinkReading] = LinkReading
+        self._former = LinkReading()
+
+    def follow(self, source: Callable[[], LinkReading]) -> None:
+        """Show from now on what `source` reads, behind what was."""
+        self._former, self._source = self._sum(), source
+
+    def _sum(self) -> LinkReading:
+        """The reading of the present link, with what those before it counted."""
+        reading, former = self._source(), self._former
+        return replace(
+            reading,
+            connections=reading.connections + former.connections,
+            held_s=reading.held_s + former.held_s,
+            last_message_ns=former.last_message_ns
+            if reading.last_message_ns is None
+            else reading.last_message_ns,
+        )
 
     def collect(self) -> Iterator[Metric]:
         """One family for each metric; the time of the last message is absent before the first."""
-        reading = self.source()
+        reading = self._sum()
         yield GaugeMetricFamily(
             "geospace_mqtt_connected",
             "Whether the broker is connected (1) or not (0).",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
@@ -81,9 +81,16 @@ class ProductGauges(Collector):
         with self._lock:
             self._events.expect(kind, subjects)
 
-    def forget(self, kind: str, subject: str) -> None:
+    def keep_only(
+        self, subjects: Mapping[str, Collection[str]], events: Mapping[str, Collection[str]]
+    ) -> None:
+        """Take away all of other subjects of these kinds of products, and of other subjects of events."""
         with self._lock:
-            self._shown.get(kind, {}).pop(subject, None)
+            for kind, kept in subjects.items():
+                shown = self._shown.get(kind, {})
+                for subject in shown.keys() - set(kept):
+                    del shown[subject]
+            self._events.keep_only(events)
 
     def expire(self, clock_ns: Callable[[str], int | None]) -> None:
         with self._lock:
