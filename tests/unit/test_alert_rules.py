@@ -30,7 +30,7 @@ RUNBOOK_URL = "https://docs.example.org/geospace-monitor/runbook.md"
 # The cases that every alert is to be seen in. A test of the rules begins its name with that of its case.
 CASES = ("fires", "quiet", "ends", "restart")
 # What Prometheus itself, the process and rules give, beside the daemon's own metrics.
-OTHERS = {"up", "process_start_time_seconds", "geospace_config_last_reload_successful"}
+OTHERS = {"up", "process_start_time_seconds"}
 VALUES: dict[str, set[str]] = {
     "job": {"geospace-monitor"},
     "state": set(STATION_STATES),
