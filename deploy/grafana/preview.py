@@ -1,6 +1,6 @@
 """Draws the dashboards from their files and a Prometheus server's answers, where no Grafana is at hand (extra `docs`: matplotlib).
 
-    python deploy/grafana/preview.py http://127.0.0.1:9090 FOLDER [--at UNIX_TIME] [--span SECONDS] [--pair PAIR] [--craft CRAFT]
+    python deploy/grafana/preview.py http://127.0.0.1:9090 FOLDER [--only DASHBOARD] [--at UNIX_TIME] [--span SECONDS]
 
 A picture for each dashboard. It is no Grafana: it shows what stands where, and whether the queries say something.
 """
@@ -56,6 +56,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Draw the dashboards from a Prometheus server's answers.")
     parser.add_argument("url")
     parser.add_argument("folder", type=Path)
+    parser.add_argument("--only", default="*", help="uid of one dashboard (default: all)")
     parser.add_argument("--at", type=float, default=time.time(), help="Unix time of the end (default: now)")
     parser.add_argument("--span", type=float, default=86_400.0, help="range in seconds (default: a day)")
     parser.add_argument("--pair", help="(default: the first)")
@@ -75,7 +76,7 @@ def main() -> None:
         "__rate_interval": f"{max(15.0, given.span / _STEPS * 4):.0f}s",
     }
     given.folder.mkdir(parents=True, exist_ok=True)
-    for path in sorted((HERE / "dashboards").glob("*.json")):
+    for path in sorted((HERE / "dashboards").glob(f"{given.only}.json")):
         board = json.loads(path.read_text(encoding="utf-8"))
         drawn(board, server, values, given.at).savefig(given.folder / f"{path.stem}.png", dpi=80)
 

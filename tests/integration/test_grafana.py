@@ -12,9 +12,11 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+import matplotlib.pyplot as plt
+import numpy as np
 import paho.mqtt.publish as publish
 import pytest
 import yaml
@@ -119,63 +121,92 @@ def selectors() -> dict[str, str]:
     return found
 
 
-def answered(server: Prometheus, question: Question, begin_s: float, values: dict[str, str]) -> bool:
-    """Whether a question has an answer now, with all since the begin as its range."""
-    now_s = time.time()
-    expression = filled(question.expression, {**values, "__range_s": f"{now_s - begin_s:.0f}"})
-    if question.instant:
-        return told(server.now(expression, now_s))
-    return told(server.over(expression, begin_s, now_s, 0.5))
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """A Prometheus that scrapes a demo: its address, the demo's, and since when (Unix time, s)."""
+
+    url: str
+    instance: str
+    begin_s: float
+
+    def answers(self, question: Question) -> bool:
+        """Whether a question has an answer now, with all since the begin as its range."""
+        now_s, server = time.time(), Prometheus(self.url)
+        values = {
+            "instance": self.instance,
+            "chain": "emma",
+            "pair": PAIR,
+            "craft": "MMS1",
+            "__rate_interval": "15s",
+            "__range_s": f"{now_s - self.begin_s:.0f}",
+        }
+        expression = filled(question.expression, values)
+        if question.instant:
+            return told(server.now(expression, now_s))
+        return told(server.over(expression, self.begin_s, now_s, 0.5))
 
 
-def test_every_query_finds_something_in_the_running_demo(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
+    """A demo that runs since a moment ago, and a Prometheus that has seen it."""
     if find_mosquitto() is None:
         pytest.skip("the program mosquitto is not installed")
+    directory = tmp_path_factory.mktemp("watched")
+    begin_s = time.time()
+    with demo(directory) as (address, broker), prometheus(directory, address) as url:
+        eventually(lambda: reached(Prometheus(url)), 60)
+        # Something to be rejected; without it the counter of rejections would not be there.
+        publish.single("geospace/v1/in/mag/MUO", "no JSON", qos=1, hostname="127.0.0.1", port=broker)
+        yield Watched(url, address, begin_s)
+
+
+def test_every_query_finds_something_in_the_running_demo(watched: Watched) -> None:
     asked = [one for board in BOARDS for one in questions(board)]
     asked += [
         Question(f"rule {rule}: {vector}", "A", vector, instant=True) for vector, rule in selectors().items()
     ]
     assert len(asked) > 150
-    begin_s = time.time()
-    with demo(tmp_path) as (address, broker), prometheus(tmp_path, address) as url:
-        server = Prometheus(url)
-        eventually(lambda: reached(server), 30)
-        # Something to be rejected; without it the counter of rejections would not be there.
-        publish.single("geospace/v1/in/mag/MUO", "no JSON", qos=1, hostname="127.0.0.1", port=broker)
-        values = {
-            "instance": address,
-            "chain": "emma",
-            "pair": PAIR,
-            "craft": "MMS1",
-            "__rate_interval": "15s",
-        }
-        # Each has its time: no pair is without resonance at noon, nothing crosses in the morning.
-        waiting = {one for one in asked if one.where not in SILENT}
+    # Each has its time: no pair is without resonance at noon, nothing crosses in the morning.
+    waiting = {one for one in asked if one.where not in SILENT}
 
-        def nothing_waits() -> bool:
-            time.sleep(0.5)  # the demo has two cores to share with what asks
-            waiting.difference_update([one for one in waiting if answered(server, one, begin_s, values)])
-            return not waiting
+    def nothing_waits() -> bool:
+        time.sleep(0.5)  # the demo has two cores to share with what asks
+        waiting.difference_update([one for one in waiting if watched.answers(one)])
+        return not waiting
 
-        eventually(nothing_waits, 150, lambda: "\n".join(sorted(one.where for one in waiting)))
-        for one in asked:
-            if one.where in SILENT:
-                assert not answered(server, one, begin_s, values), f"{one.where} has an answer: strike it off"
-        assert rule_faults(url) == []
+    eventually(nothing_waits, 150, lambda: "\n".join(sorted(one.where for one in waiting)))
+    for one in asked:
+        if one.where in SILENT:
+            assert not watched.answers(one), f"{one.where} has an answer: strike it off"
+
+
+def test_shipped_rules_are_evaluated_without_a_fault(watched: Watched) -> None:
+    with urllib.request.urlopen(f"{watched.url}/api/v1/rules", timeout=10) as answer:
+        rules = [rule for group in json.load(answer)["data"]["groups"] for rule in group["rules"]]
+    assert len(rules) > 20
+    assert [(rule["name"], rule["lastError"]) for rule in rules if rule["health"] == "err"] == []
+
+
+def test_preview_draws_a_dashboard(watched: Watched, tmp_path: Path) -> None:
+    span_s = max(30.0, time.time() - watched.begin_s)
+    # The one with panels of every kind.
+    options = ["--only", "geospace-now", "--span", f"{span_s:.0f}", "--pair", PAIR]
+    done = subprocess.run(
+        [sys.executable, GRAFANA / "preview.py", watched.url, tmp_path, *options],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    (picture,) = (plt.imread(path) for path in tmp_path.glob("*.png"))
+    assert len(np.unique(picture.reshape(-1, picture.shape[-1]), axis=0)) > 100, "little is drawn"
 
 
 def reached(server: Prometheus) -> bool:
     with contextlib.suppress(OSError, ValueError):  # not there yet, or not ready
         return told(server.now("geospace_build_info", time.time()))
     return False
-
-
-def rule_faults(url: str) -> list[Any]:
-    """What Prometheus says of rules that it could not evaluate."""
-    with urllib.request.urlopen(f"{url}/api/v1/rules", timeout=10) as answer:
-        groups = json.load(answer)["data"]["groups"]
-    assert groups
-    return [(rule["name"], rule) for group in groups for rule in group["rules"] if rule["health"] == "err"]
 
 
 def test_silent_queries_speak_where_there_is_something_to_say(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -216,13 +217,12 @@ def strips(axes: Axes, panel: Json, answers: Answers) -> None:
     axes.set_ylim(len(found) - 0.5, -0.5)
     axes.set_yticks(range(len(found)), [name for name, _, _ in found])
     for height, (_, times, values) in enumerate(found):
-        said = None
-        for time, following, value in zip(times, [*times[1:], times[-1]], values, strict=True):
-            text, colour = mapped(panel, value) or (f"{value:g}", _FAINT)
-            axes.barh(height, following - time, left=time, height=0.85, color=colour, linewidth=0)
-            if text != said:
-                axes.text(time, height, f" {text}", fontsize=6, va="center", color="white", clip_on=True)
-            said = text
+        # One bar a state, from where it begins to where the next does.
+        begins = [number for number, value in enumerate(values) if number == 0 or value != values[number - 1]]
+        for number, after in itertools.pairwise([*begins, len(values) - 1]):
+            text, colour = mapped(panel, values[number]) or (f"{values[number]:g}", _FAINT)
+            axes.barh(height, times[after] - times[number], left=times[number], height=0.85, color=colour)
+            axes.text(times[number], height, f" {text}", fontsize=6, va="center", color="white", clip_on=True)
     axes.xaxis_date()
     if not found:
         _legend(axes, found)
