@@ -113,6 +113,14 @@ def assert_command_is_taken(words: Sequence[str]) -> None:
             assert all(f"{option} " in usage for option in options if option.startswith("-"))
         case ["python", script, *_]:
             assert (ROOT / script).is_file()
+        case ["pytest", *files]:
+            assert all((ROOT / file).is_file() for file in files)
+        case ["install", "-D", "-m", "644", "-t", folder, *patterns]:
+            assert folder.startswith("/")
+            assert all(list(ROOT.glob(pattern)) for pattern in patterns)
+        case ["sed", "-i", script, path]:
+            shipped = ROOT / "deploy" / "grafana" / path.removeprefix("/etc/grafana/")
+            assert script.split("#")[1] in shipped.read_text(encoding="utf-8")
         case _:
             raise AssertionError(f"nobody checks {words[0]}")
 

@@ -14,6 +14,7 @@ from boards.queries import HERE, state_code
 
 _UP: Final = {"down": State(BAD, "DOWN"), "up": State(GOOD, "up")}
 _LINK: Final = {"lost": State(BAD, "LOST"), "connected": State(GOOD, "connected")}
+_RELOAD: Final = {"refused": State(BAD, "REFUSED"), "taken": State(GOOD, "good")}
 _DEGRADED: Final = {"well": State(GOOD, "well"), "degraded": State(BAD, "degraded")}
 
 
@@ -39,35 +40,50 @@ def _strip() -> list[Built]:
     return [
         number(
             "Daemon",
-            (0, 0, 4, 4),
+            (0, 0, 3, 4),
             f"up{{{HERE}}}",
             states=_UP,
             description="Whether Prometheus reaches the daemon.",
         ),
         number(
             "Broker",
-            (4, 0, 4, 4),
+            (3, 0, 3, 4),
             f"geospace_mqtt_connected{{{HERE}}}",
             states=_LINK,
             description="Whether the daemon is connected to its broker.",
         ),
         number(
             "Degradations",
-            (8, 0, 4, 4),
+            (6, 0, 3, 4),
             f"sum(geospace_degraded{{{HERE}}})",
             limits=bad,
             description="Concerns that keep the daemon from being all that it should be.",
         ),
         number(
             "Models missing",
-            (12, 0, 4, 4),
+            (9, 0, 3, 4),
             f"sum(geospace_model_missing{{{HERE}}})",
             limits=bad,
             description="Learned models that the configuration names and that cannot be used.",
         ),
         number(
+            "Configuration",
+            (12, 0, 3, 4),
+            f"geospace_config_last_reload_successful{{{HERE}}}",
+            states=_RELOAD,
+            description="Whether the configuration was good when it was last read; a refused one leaves the old one in force.",
+        ),
+        number(
+            "In force for",
+            (15, 0, 3, 4),
+            f"time() - geospace_config_last_reload_success_timestamp_seconds{{{HERE}}}",
+            unit=units.DurationSeconds,
+            decimals=0,
+            description="Since the configuration in force was taken up.",
+        ),
+        number(
             "Running for",
-            (16, 0, 4, 4),
+            (18, 0, 3, 4),
             f"time() - process_start_time_seconds{{{HERE}}}",
             unit=units.DurationSeconds,
             decimals=0,
@@ -75,7 +91,7 @@ def _strip() -> list[Built]:
         ),
         number(
             "Room in the store",
-            (20, 0, 4, 4),
+            (21, 0, 3, 4),
             f"geospace_store_free_bytes{{{HERE}}}",
             unit=units.BytesIEC,
             decimals=1,

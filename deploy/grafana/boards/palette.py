@@ -54,7 +54,7 @@ _REGION_COLOURS: Final = (
     "#117733",
     "#332288",
     "#44AA99",
-    "#777777",
+    "#DDDDDD",
 )
 REGION_STATES: Final[Mapping[str, State]] = {
     name: State(colour, str(name)) for name, colour in zip(REGIONS, _REGION_COLOURS, strict=True)

@@ -17,7 +17,8 @@ from drawn.rows import Row, table
 Json = Any
 Answers = Mapping[str, Sequence[Json]]
 _TEXT, _FAINT, _PANEL, _GRID = "#D8D9DA", "#8E8E8E", "#181B1F", "#2C3235"
-_DAY_S: Final = 86_400
+DAY_S: Final = 86_400
+"""Seconds in a unit of matplotlib's time."""
 _PALETTE: Final = (
     "#73BF69",
     "#F2CC0C",
@@ -64,6 +65,12 @@ def mapped(panel: Json, value: Any) -> tuple[str, str] | None:
     return None
 
 
+def upon(colour: str) -> str:
+    """A colour of text that can be read on this ground."""
+    red, green, blue = (int(colour[at : at + 2], 16) for at in (1, 3, 5))
+    return "black" if 0.3 * red + 0.59 * green + 0.11 * blue > 150 else "white"
+
+
 def stepped(steps: Sequence[Json], value: float) -> str:
     """The colour of a number by thresholds."""
     return str([one["color"] for one in steps if one["value"] is None or value >= one["value"]][-1])
@@ -88,7 +95,7 @@ def lines(panel: Json, answers: Answers) -> Iterator[tuple[str, list[float], lis
     legends = {target["refId"]: target.get("legendFormat", "") for target in panel["targets"]}
     for ref_id, series in answers.items():
         for one in series:
-            times = [float(time) / _DAY_S for time, _ in one["values"]]
+            times = [float(time) / DAY_S for time, _ in one["values"]]
             yield named(legends[ref_id], one["metric"]), times, [float(value) for _, value in one["values"]]
 
 
@@ -118,7 +125,13 @@ def stat(axes: Axes, panel: Json, answers: Answers) -> None:
         )
         name = named(legend, one["metric"]) + "\n" if legend and one["metric"] else ""
         axes.text(
-            (number + 0.5) * width, 0.5, name + text, ha="center", va="center", color="white", fontsize=13
+            (number + 0.5) * width,
+            0.5,
+            name + text,
+            ha="center",
+            va="center",
+            color=upon(colour),
+            fontsize=13,
         )
 
 
@@ -156,7 +169,7 @@ def _cell(panel: Json, title: str, row: Row) -> tuple[str, str, str]:
     options = override(panel, title, "custom.cellOptions") or {}
     text = word[0] if word else value if isinstance(value, str) else written(float(value or 0), None)
     if options.get("type") == "color-background" and word:
-        return text, word[1], "white"
+        return text, word[1], upon(word[1])
     if options.get("type") == "color-text" and isinstance(value, float):
         colour = stepped(override(panel, title, "thresholds")["steps"], value)
         return text, _PANEL, _TEXT if colour == "text" else colour
@@ -222,7 +235,9 @@ def strips(axes: Axes, panel: Json, answers: Answers) -> None:
         for number, after in itertools.pairwise([*begins, len(values) - 1]):
             text, colour = mapped(panel, values[number]) or (f"{values[number]:g}", _FAINT)
             axes.barh(height, times[after] - times[number], left=times[number], height=0.85, color=colour)
-            axes.text(times[number], height, f" {text}", fontsize=6, va="center", color="white", clip_on=True)
+            axes.text(
+                times[number], height, f" {text}", fontsize=6, va="center", color=upon(colour), clip_on=True
+            )
     axes.xaxis_date()
     if not found:
         _legend(axes, found)
