@@ -9,6 +9,7 @@ add() {
 }
 add mosquitto mosquitto
 add mosquitto_passwd mosquitto
+add mosquitto_pub mosquitto-clients
 add promtool prometheus
 add amtool prometheus-alertmanager
 add openssl openssl

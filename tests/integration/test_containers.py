@@ -148,3 +148,20 @@ def test_daemon_and_broker_of_the_containers_work_with_their_secrets(
         assert token not in daemon.log
         assert daemon.stop() == 0
     assert check_of_health(port) != 0
+
+
+def test_broker_is_well_where_it_answers_and_not_where_it_does_not(
+    secrets: Path, mosquitto_at: Callable[..., Mosquitto]
+) -> None:
+    if shutil.which("mosquitto_pub") is None:
+        pytest.skip("the program mosquitto_pub is not installed (apt install mosquitto-clients)")
+    broker = mosquitto_at(config="")
+    services = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"]
+    kind, command = services["broker"]["healthcheck"]["test"]
+    assert kind == "CMD-SHELL"
+    check = ["sh", "-c", command.replace("$$", "$").replace("127.0.0.1", f"127.0.0.1 -p {broker.port}")]
+    assert subprocess.run(check, check=False, timeout=30).returncode != 0
+    broker_as_in_the_container(broker, secrets)
+    assert subprocess.run(check, check=False, timeout=30).returncode == 0
+    # Nobody is told of the check but by the log: it may not publish.
+    assert "not authorised" in (broker.directory / "console").read_text()

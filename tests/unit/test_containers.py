@@ -220,6 +220,10 @@ class TestCompose:
         memory = SERVICES["broker"]["deploy"]["resources"]["limits"]["memory"]
         assert int(memory.removesuffix("G")) * 2**30 > 1.5 * int(queued)
 
+    def test_script_of_the_secrets_is_sound(self) -> None:
+        done = linter("shellcheck", DEPLOY / "compose" / "secrets.sh")
+        assert (done.returncode, done.stdout) == (0, "")
+
 
 class TestDerived:
     def test_files_are_those_of_the_shipped_ones(self) -> None:
