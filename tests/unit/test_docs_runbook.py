@@ -39,10 +39,28 @@ def entries() -> dict[str, str]:
     return {name: body for name, body in zip(parts[::2], parts[1::2], strict=True) if name not in NO_ALERTS}
 
 
+def grafana_alerts() -> dict[str, str]:
+    """Links to the runbook of Grafana's own rules, by title."""
+    return {
+        rule["title"]: rule["annotations"]["runbook_url"]
+        for path in sorted((ROOT / "deploy" / "grafana" / "provisioning" / "alerting").glob("*.yaml"))
+        for group in yaml.safe_load(path.read_text(encoding="utf-8")).get("groups", [])
+        for rule in group["rules"]
+    }
+
+
 def test_every_alert_has_an_entry_and_every_entry_an_alert() -> None:
     headings = re.findall(r"^## (.+)$", RUNBOOK.read_text(encoding="utf-8"), re.MULTILINE)
     assert len(headings) == len(set(headings))
     assert entries().keys() == alerts().keys()
+
+
+def test_every_alert_of_grafana_leads_to_an_entry() -> None:
+    links = grafana_alerts()
+    assert links
+    assert links.keys() <= entries().keys()
+    for title, link in links.items():
+        assert link.endswith(f"/runbook.md#{title.lower()}")
 
 
 @pytest.mark.parametrize("name", alerts())
