@@ -240,6 +240,92 @@ def test_every_query_is_accepted_by_prometheus(tmp_path: Path) -> None:
         promtool("check", "rules", "--lint=none", path)
 
 
+# -- what the queries of Now mean -------------------------------------------------------------------------
+
+INSTANCE = FILLED["instance"]
+SERIES = {
+    f'geospace_pair_info{{instance="{INSTANCE}",pair="A-B",chain="emma"}}': 1,
+    f'geospace_pair_info{{instance="{INSTANCE}",pair="C-D"}}': 1,
+    f'geospace_flr_label{{instance="{INSTANCE}",pair="A-B",label="NoFreq"}}': 0,
+    f'geospace_flr_label{{instance="{INSTANCE}",pair="A-B",label="Freq"}}': 1,
+    f'geospace_flr_label{{instance="{INSTANCE}",pair="INJP-INJQ",label="Freq"}}': 1,
+    f'geospace_flr_l_shell{{instance="{INSTANCE}",pair="A-B"}}': 4,
+    f'geospace_flr_l_shell{{instance="{INSTANCE}",pair="INJP-INJQ"}}': 3,
+    f'geospace_flr_magnetic_local_time_seconds{{instance="{INSTANCE}",pair="INJP-INJQ"}}': 0,
+    'geospace_flr_label{instance="elsewhere",pair="C-D",label="Freq"}': 1,
+}
+"""A pair with a resonance, one of no chain of which nothing is known, an injected one, another daemon."""
+
+
+def expressions(title: str) -> dict[str, str]:
+    """The queries of a panel of Now by what becomes of them."""
+    (panel,) = (panel for panel in BOARDS["geospace-now"]["panels"] if panel["title"].startswith(title))
+    names: dict[str, str] = {"Value #A": "A"}
+    for one in panel.get("transformations", []):
+        if one["id"] == "organize":
+            names = one["options"]["renameByName"]
+    return {
+        names[f"Value #{target['refId']}"]: filled(target["expr"], {**FILLED, "chain": ".*"})
+        for target in panel["targets"]
+    }
+
+
+def ask(tmp_path: Path, hour: int, asked: dict[str, list[tuple[str, float]]]) -> None:
+    """Let promtool ask the queries: the labels and values that each is to find."""
+    time = f'geospace_flr_magnetic_local_time_seconds{{instance="{INSTANCE}",pair="A-B"}}'
+    series = [
+        {"series": name, "values": f"{value}x20"} for name, value in {**SERIES, time: hour * 3600}.items()
+    ]
+    expected = [
+        {
+            "expr": expression,
+            "eval_time": "2m",
+            "exp_samples": [{"labels": labels, "value": value} for labels, value in found],
+        }
+        for expression, found in asked.items()
+    ]
+    document = {
+        "evaluation_interval": "15s",
+        "tests": [{"interval": "15s", "input_series": series, "promql_expr_test": expected}],
+    }
+    path = tmp_path / "asked.yml"
+    path.write_text(yaml.safe_dump(document))
+    promtool("test", "rules", path)
+
+
+@pytest.mark.parametrize(
+    ("hour", "right", "up"),
+    [(12, 0, 4), (6, 4, 0), (18, -4, 0), (0, 0, -4)],
+    ids=["noon", "dawn", "dusk", "midnight"],
+)
+def test_map_has_the_sun_above_and_dawn_on_the_right(tmp_path: Path, hour: int, right: int, up: int) -> None:
+    asked = expressions("Chain by L")
+    ask(
+        tmp_path,
+        hour,
+        {
+            f"round({asked['Freq, right']}, 0.001) + 0": [('{of="A-B"}', right)],
+            f"round({asked['Freq, up']}, 0.001) + 0": [('{of="A-B"}', up)],
+            asked["PBL, right"]: [],
+        },
+    )
+
+
+def test_pair_of_which_nothing_is_known_is_listed_as_stale_and_an_injected_one_not_at_all(
+    tmp_path: Path,
+) -> None:
+    said = expressions("Pairs")["said"]
+    (stale,) = expressions("Stale pairs").values()
+    ask(
+        tmp_path,
+        12,
+        {
+            said: [('{pair="A-B", label="Freq"}', 1), ('{pair="C-D", label="stale"}', 1)],
+            stale: [("{}", 1)],
+        },
+    )
+
+
 # -- provisioning -----------------------------------------------------------------------------------------
 
 PROVISIONED = ("alerting", "dashboards", "datasources")

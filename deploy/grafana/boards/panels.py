@@ -30,9 +30,9 @@ from boards.palette import BAD, PLAIN, STALE, WARNING, State, mappings, worded
 
 DATA_SOURCE: Final = common.DataSourceRef(type_val="prometheus", uid="geospace-prometheus")
 NO_VALUE: Final = "no value"
-DENSITY: Final = "suffix: amu/cm³"
+DENSITY: Final = "suffix:amu/cm³"
 L_SHELL: Final = "prefix:L = "
-HOURS: Final = "suffix: h"
+HOURS: Final = "suffix:h"
 INSTANT: Final = "dateTimeAsIso"
 """Of milliseconds since 1970."""
 

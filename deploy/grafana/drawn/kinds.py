@@ -50,7 +50,7 @@ def written(value: float, unit: str | None, decimals: int | None = None) -> str:
     if unit and unit.startswith("prefix:"):
         return unit.removeprefix("prefix:") + shown
     if unit and unit.startswith("suffix:"):
-        return shown + unit.removeprefix("suffix:")
+        return f"{shown} {unit.removeprefix('suffix:')}"
     return shown + {"degree": "°", "cps": " c/s"}.get(unit or "", "")
 
 
