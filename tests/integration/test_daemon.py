@@ -64,7 +64,7 @@ def test_daemon_starts_with_the_broker_down_and_connects_later(
     with DaemonProcess(config, wait_for="/healthz") as daemon:
         # It answers while it takes up its last run; what it waits for then is the broker.
         waits = {"ready": False, "reasons": ["the broker is not connected"]}
-        eventually(lambda: json.loads(daemon.get("/readyz")[1]) == waits, 10, lambda: daemon.log)
+        eventually(lambda: json.loads(daemon.get("/readyz")[1]) == waits, 30, lambda: daemon.log)
         assert daemon.get("/readyz")[0] == 503
         assert daemon.metric("geospace_mqtt_connected") == 0
         broker.start()

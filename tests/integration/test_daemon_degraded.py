@@ -58,6 +58,8 @@ def test_missing_models_cost_labels_and_not_the_daemon(tmp_path: Path, mosquitto
         closing(Listener(mosquitto.port)) as listener,
         closing(Feeder(mosquitto.port)) as feeder,
     ):
+        # It is alive before it listens to the broker.
+        eventually(lambda: daemon.metric("geospace_mqtt_connected") == 1.0, 60, lambda: daemon.log)
         feeder.send([*BLOCKS, *flight_blocks()])
         eventually(lambda: expected.keys() <= listener.final.keys(), 60, lambda: daemon.log)
         labels = {key: document["label"] for key, document in listener.final.items()}
