@@ -102,7 +102,6 @@ class Worker:
         # The newest objects of these kinds by subject, and the open events by `data_id`.
         self._latest: dict[str, dict[str, Json]] = {"flr": {}, "plasmapause": {}, "region": {}}
         self._open: dict[str, Json] = {}
-        show_watched(config, metrics)
         self._unstored: list[SampleBlock] = []
         self._uncommitted: list[tuple[Product, bytes]] = []
         # Rows up to the first are stored; up to the second they have gone into the pipeline; the states that were
@@ -130,6 +129,8 @@ class Worker:
         for document in events:
             about = document["properties"]
             self._show(stored_product("event", f"{about['kind']}/{about['subject']}", document), document)
+        # Not before the open events are there: a scrape in between would see them as over, and page for them again.
+        show_watched(self._config, self._metrics)
         # The product clock did not run while we were away. A value that is over by the wall clock is not shown
         # again: after a night's outage a label of the evening must not look like one of now.
         now = self._wall_ns()

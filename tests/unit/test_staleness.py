@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
 from region_stage_kit import T0_NS as CRAFT_T0_NS
 from region_stage_kit import StubModel, samples
 from test_metrics import T0_NS, VALID_NS, flr, health, plasmapause, region, value
+from test_recovery_chains import CONFIG as CHAIN_CONFIG
+from test_recovery_chains import KIND, event, keep
 from test_worker import CONFIG, MINUTE_NS, messages, run
 from test_worker import T0_NS as WORKER_T0_NS
 
@@ -19,7 +21,7 @@ from monitor.daemon.worker import Worker
 from monitor.io.metrics import Metrics
 from monitor.io.store import Store
 from monitor.pipeline import Pipeline, space
-from monitor.types import CELL_NS, SECOND_NS, Json, Tick, iso_time
+from monitor.types import CELL_NS, SECOND_NS, Json, Product, Tick, iso_time
 
 
 class Clock:
@@ -100,6 +102,36 @@ def page_of(config: Config, worker: Worker, metrics: Metrics) -> Json:
         stale=metrics.is_stale,
     )
     return json.loads(json.dumps(page))
+
+
+class ScrapedMetrics(Metrics):
+    """Scraped after every change, as Prometheus may: what it sees of the chain's event."""
+
+    def __init__(self) -> None:
+        super().__init__([])
+        self.seen: list[float | None] = []
+
+    def product(self, product: Product) -> None:
+        super().product(product)
+        self._scrape()
+
+    def expect_events(self, kind: str, subjects: Iterable[str]) -> None:
+        super().expect_events(kind, subjects)
+        self._scrape()
+
+    def _scrape(self) -> None:
+        self.seen.append(value(self, "geospace_event_active", kind=KIND, subject="emma"))
+
+
+class TestRestart:
+    def test_open_event_is_never_shown_as_over(self, store: Store) -> None:
+        keep(store, event("begin"))
+        metrics = ScrapedMetrics()
+        worker = Worker(CHAIN_CONFIG, store, metrics)
+        assert value(metrics, "geospace_event_active", kind=KIND, subject="emma") is None
+        assert worker.restore()
+        assert set(metrics.seen) == {1.0}
+        assert value(metrics, "geospace_event_active", kind=KIND, subject="NUR-TAR") == 0.0
 
 
 class TestStatus:
