@@ -40,6 +40,7 @@ VALUES: dict[str, set[str]] = {
     "product": {"flr", "region"},
     "outcome": {str(outcome) for outcome in Outcome},
     "reason": {"own_output"},
+    "queue": {"intake", "outbox"},
 }
 # Names of chains and pairs, and what may be any: no vocabulary.
 FREE = {"subject", "chain"}
