@@ -13,10 +13,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 from daemon_kit import (
     ROOT,
     DaemonProcess,
     Feeder,
+    Final,
     Listener,
     assert_agree,
     assert_one_content_per_id,
@@ -35,11 +37,19 @@ from service_kit import Manager, Tricks, managing
 
 from monitor.types import SampleBlock
 
-BLOCKS = chain_blocks(60)
-LAST = "2017-09-07T09:00:00Z"
+BLOCKS = chain_blocks(45)
+LAST = "2017-09-07T08:45:00Z"
 PHYSICAL = {"flr": "physical"}
 SUCCESSFUL = "geospace_config_last_reload_successful"
 Counters = dict[tuple[str, frozenset[tuple[str, str]]], float]
+
+
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory: pytest.TempPathFactory) -> Final:
+    """What a run without any reload says of the samples."""
+    directory = tmp_path_factory.mktemp("offline")
+    config = write_config(directory / "plain.yaml", "mqtt://127.0.0.1", models=PHYSICAL)
+    return processed(config, write_csv(directory / "chain.csv", BLOCKS))
 
 
 def change(config: Path, **changes: object) -> None:
@@ -98,10 +108,9 @@ def parts(count: int) -> list[list[SampleBlock]]:
 
 
 def test_reloads_under_a_stream_lose_nothing_and_say_nothing_twice(
-    tmp_path: Path, mosquitto: Mosquitto
+    tmp_path: Path, mosquitto: Mosquitto, expected: Final
 ) -> None:
     config = write_config(tmp_path / "stream.yaml", mosquitto.url, models=PHYSICAL)
-    expected = processed(config, write_csv(tmp_path / "chain.csv", BLOCKS))
     with (
         managing(tmp_path) as manager,
         DaemonProcess(config, environment=manager.environment()) as daemon,
@@ -185,11 +194,10 @@ def test_bad_configuration_is_told_everywhere_and_changes_nothing(
 
 
 def test_configuration_that_cannot_be_put_to_work_gives_way_to_the_one_before(
-    tmp_path: Path, mosquitto: Mosquitto
+    tmp_path: Path, mosquitto: Mosquitto, expected: Final
 ) -> None:
     config = write_config(tmp_path / "swap.yaml", mosquitto.url, models=PHYSICAL)
     good = config.read_text()
-    expected = processed(config, write_csv(tmp_path / "chain.csv", BLOCKS))
     first, second, third = parts(3)
     (tmp_path / "file").touch()
     with (
@@ -284,10 +292,11 @@ def test_what_is_taken_out_and_put_in_shows_everywhere(tmp_path: Path, mosquitto
         assert daemon.stop() == 0, daemon.log
 
 
-def test_signals_at_any_time_are_heard_and_end_nothing(tmp_path: Path, mosquitto: Mosquitto) -> None:
+def test_signals_at_any_time_are_heard_and_end_nothing(
+    tmp_path: Path, mosquitto: Mosquitto, expected: Final
+) -> None:
     tricks = Tricks(tmp_path)
     config = write_config(tmp_path / "often.yaml", mosquitto.url, models=PHYSICAL)
-    expected = processed(config, write_csv(tmp_path / "chain.csv", BLOCKS))
     first, second, third = parts(3)
     with managing(tmp_path) as manager, closing(Listener(mosquitto.port)) as listener:
         daemon = DaemonProcess(
