@@ -173,7 +173,7 @@ def test_every_query_finds_something_in_the_running_demo(watched: Watched) -> No
         waiting.difference_update([one for one in waiting if watched.answers(one)])
         return not waiting
 
-    eventually(nothing_waits, 150, lambda: "\n".join(sorted(one.where for one in waiting)))
+    eventually(nothing_waits, 200, lambda: "\n".join(sorted(one.where for one in waiting)))
     for one in asked:
         if one.where in SILENT:
             assert not watched.answers(one), f"{one.where} has an answer: strike it off"
