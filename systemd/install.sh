@@ -255,6 +255,7 @@ do_remove() {
     # Whatever is enabled hangs in the directories of targets.
     find /etc/systemd/system -name "$NAME.service" -type l -delete -o -name "$NAME@*.service" -type l -delete
     rm -f "$UNITS/$NAME.service" "$UNITS/$NAME@.service" "$SYSUSERS"
+    rmdir "$UNITS" "$(dirname "$UNITS")" "$(dirname "$SYSUSERS")" 2>/dev/null || true
     [ "$(readlink "$COMMAND" || true)" != "$PREFIX/venv/bin/$NAME" ] || rm -f "$COMMAND"
     rm -rf "$PREFIX"
     systemctl daemon-reload

@@ -13,6 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 UNITS = [ROOT / "systemd" / name for name in ("geospace-monitor.service", "geospace-monitor@.service")]
 INSTALLER = ROOT / "systemd" / "install.sh"
+SCRIPTS = [INSTALLER, ROOT / "deploy" / "install-tools.sh", ROOT / "tests" / "system" / "boot.sh"]
 PROGRAM = "/opt/geospace-monitor/venv/bin/geospace-monitor"
 MOST_EXPOSED = 2.0
 # What one instance has of its own: (in the one unit, in the template).
@@ -101,11 +102,12 @@ class TestUnits:
 
 
 class TestInstaller:
-    def test_shellcheck_says_nothing(self) -> None:
+    @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.name)
+    def test_shellcheck_says_nothing(self, script: Path) -> None:
         program = shutil.which("shellcheck")
         if program is None:
             pytest.skip("the program shellcheck is not installed")
-        assert said(program, INSTALLER) == (0, "")
+        assert said(program, script) == (0, "")
 
     @pytest.mark.parametrize(
         ("arguments", "words"),
