@@ -26,6 +26,7 @@ logger = logging.getLogger(__name__)
 # How often it is looked whether all goes on: several times in the watchdog's interval.
 _LOOK_S = 5.0
 _LOOKS = 4
+_SHORTEST_LOOK_S = 0.05
 # Asked for at each look while a start, a reload or an end comes on: more than lies between two looks.
 _EXTENSION_S = 30.0
 
@@ -77,6 +78,8 @@ class Service:
             asyncio.create_task(self._report(), name="report"),
             asyncio.create_task(self._reload_when_asked(), name="reload"),
         ]
+        for task in tasks:
+            task.add_done_callback(_tell_of_failure)
         try:
             await self._run_daemons()
         finally:
@@ -157,7 +160,11 @@ class Service:
 
     def _refuse(self, error: Exception, what: str) -> None:
         """Say why the old configuration stays in force, everywhere where it may be asked."""
-        faults = [str(one) for one in error.faults] if isinstance(error, ConfigurationError) else [str(error)]
+        faults = (
+            [str(one) for one in error.faults]
+            if isinstance(error, ConfigurationError)
+            else [str(error) or repr(error)]
+        )
         for fault in faults:
             logger.error("%s", fault)
         if not isinstance(error, MonitorError):
@@ -183,7 +190,7 @@ class Service:
         if not self._manager.listens:
             return
         watchdog_s = self._manager.watchdog_s
-        every_s = _LOOK_S if watchdog_s is None else min(_LOOK_S, watchdog_s / _LOOKS)
+        every_s = _LOOK_S if watchdog_s is None else max(min(_LOOK_S, watchdog_s / _LOOKS), _SHORTEST_LOOK_S)
         told: dict[str, float] = {}
         while True:
             standing = self._watch.look(self._daemon.parts(), every_s)
@@ -210,3 +217,9 @@ class Service:
                     lasted_s,
                     watchdog_s,
                 )
+
+
+def _tell_of_failure(task: asyncio.Task[None]) -> None:
+    """The daemon goes on without it: without signs of life until the watchdog acts, or with the configuration it has."""
+    if not task.cancelled() and task.exception() is not None:
+        logger.error("%s failed, please report this", task.get_name(), exc_info=task.exception())

@@ -1,8 +1,10 @@
-"""A daemon that is killed or frozen at any instant loses no sample, and says in the end what one that ran through says."""
+"""A daemon that is killed, frozen or given a new configuration at any instant loses no sample, and says in the end what one that ran through says."""
 
 from __future__ import annotations
 
+import os
 import random
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -33,6 +35,7 @@ pytestmark = [pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(1800)]
 UP_S = 0.8
 STARTING_S = 2.5
 CATCH_UP_S = 600.0
+TAKEN_UP = "geospace_config_last_reload_success_timestamp_seconds"
 Disturbance = Callable[[Daemon, random.Random], str]
 
 
@@ -63,6 +66,31 @@ def freeze(daemon: Daemon, chance: random.Random) -> str:
     return "long" if long else "short"
 
 
+def reload(daemon: Daemon, chance: random.Random) -> str:
+    """SIGHUP: once or a few times, with a configuration that is broken and mended, or with a SIGKILL soon after."""
+    time.sleep(chance.uniform(0.0, UP_S))
+    config, drawn = Path(daemon.command[-1]), chance.random()
+    if drawn < 0.2:
+        os.kill(daemon.pid, signal.SIGHUP)
+        time.sleep(chance.uniform(0.0, STARTING_S))
+        daemon.kill()
+        daemon.start()
+        return "killed"
+    since = daemon.metric(TAKEN_UP)
+    if drawn < 0.5:
+        good = config.read_text()
+        config.write_text(good[: chance.randrange(1, len(good) - 2)])
+        os.kill(daemon.pid, signal.SIGHUP)
+        daemon.wait(lambda: daemon.metric("geospace_degraded", concern="configuration") == 1.0)
+        config.write_text(good)
+    for _ in range(chance.choice((1, 1, 3))):
+        os.kill(daemon.pid, signal.SIGHUP)
+        time.sleep(chance.uniform(0.0, 0.1))
+    daemon.wait(lambda: daemon.metric(TAKEN_UP) > since)
+    daemon.wait_until_up()
+    return "broken and mended" if drawn < 0.5 else "taken up"
+
+
 def test_daemon_killed_at_random_instants_loses_nothing_and_says_the_same(
     tmp_path: Path,
     mosquitto: Mosquitto,
@@ -83,6 +111,17 @@ def test_daemon_frozen_and_thawed_loses_nothing_and_says_the_same(
 ) -> None:
     freezes = of_scale(2, 20)
     run_through(freeze, freezes, 1000.0, "freezes", tmp_path, mosquitto, chance, found)
+
+
+def test_daemon_with_reloads_at_random_instants_loses_nothing_and_says_the_same(
+    tmp_path: Path,
+    mosquitto: Mosquitto,
+    chance: random.Random,
+    of_scale: Callable[[int, int], int],
+    found: Callable[..., None],
+) -> None:
+    reloads = of_scale(4, 100)
+    run_through(reload, reloads, 500.0, "reloads", tmp_path, mosquitto, chance, found)
 
 
 def run_through(

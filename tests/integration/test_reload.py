@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import itertools
 import json
 import os
@@ -10,7 +12,6 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -82,7 +83,7 @@ def counters(daemon: DaemonProcess) -> Counters:
     }
 
 
-@contextmanager
+@contextlib.contextmanager
 def scraped(daemon: DaemonProcess) -> Iterator[list[Counters]]:
     """Scrapes as fast as they come, for as long as the context lasts; an empty one where nobody answered."""
     found: list[Counters] = []
@@ -118,6 +119,9 @@ def test_reloads_under_a_stream_lose_nothing_and_say_nothing_twice(
         closing(Feeder(mosquitto.port)) as feeder,
     ):
         pid, started = daemon.pid, daemon.status()["started"]
+        line = http.client.HTTPConnection(daemon.url.removeprefix("http://"), timeout=10)
+        line.connect()
+        end = line.sock
         with scraped(daemon) as scrapes:
             for number, piece in enumerate(parts(5)):
                 feeder.send(piece)
@@ -136,7 +140,10 @@ def test_reloads_under_a_stream_lose_nothing_and_say_nothing_twice(
         assert (daemon.pid, daemon.status()["started"]) == (pid, started)
         assert_agree(listener.final, expected)
         assert_one_content_per_id(listener.documents("flr"))
-        # Whoever watches saw no break: every scrape was answered, and no counter went back.
+        # Whoever watches saw no break: the server is the same, every scrape was answered, and no counter went back.
+        line.request("GET", "/healthz")
+        with contextlib.closing(line), line.getresponse() as answer:
+            assert (answer.status, line.sock is end) == (200, True)
         assert all(scrapes)
         for before, after in itertools.pairwise(scrapes):
             assert before.keys() <= after.keys()
