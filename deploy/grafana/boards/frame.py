@@ -125,8 +125,9 @@ def framed(
     for another in annotations:
         board.annotation(another)
     built = board.build()
-    built.panels = [panel.build() for panel in panels]
-    for number, panel in enumerate(built.panels, start=1):
+    whole = [panel.build() for panel in panels]
+    for number, panel in enumerate(whole, start=1):
         panel.id_val = number
         panel.plugin_version = _WRITTEN_FOR
+    built.panels = [*whole]
     return built
