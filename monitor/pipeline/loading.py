@@ -32,7 +32,7 @@ def loaded(kind: str, load: Callable[[], M | None], missing: dict[str, str] | No
             raise
         # Whatever a library makes of broken bytes: the other half of the monitor does not need them.
         what = str(error) if isinstance(error, ModelError) else f"{type(error).__name__}: {error}"
-        missing[kind] = f"the {kind} model cannot be used ({what}): {_INSTEAD[kind]}, and restart"
+        missing[kind] = f"the {kind} model cannot be used ({what}): {_INSTEAD[kind]}, and reload or restart"
         return None
 
 
