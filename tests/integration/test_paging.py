@@ -100,9 +100,9 @@ def watch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watch]:
         asked_s = time.monotonic()
         seen_ns = parse_time_ns(foreseen().body["properties"]["time"])
         daemons = [one.result() for one in begun]
-        # The daemons take in the same samples side by side, and then Prometheus has to see them; if that takes longer,
+        # The daemons take in the same samples side by side, and then Prometheus has to see them. If that takes longer,
         # the first one's stations wait with what tells of the crossing.
-        ready_ns = time.time_ns() + round((25.0 + 2.0 * (time.monotonic() - asked_s)) * SECOND_NS)
+        ready_ns = time.time_ns() + round((20.0 + 1.2 * (time.monotonic() - asked_s)) * SECOND_NS)
         known_ns = -(-ready_ns // MINUTE_NS) * MINUTE_NS
         shift_ns = known_ns - seen_ns
         later_ns = shift_ns + _LATER_NS
