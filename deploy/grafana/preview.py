@@ -26,22 +26,35 @@ _COLUMN_IN, _ROW_IN = 0.75, 0.36
 _NOTE = "Drawn from the dashboard file and real answers by preview.py, not by Grafana; simulated data"
 
 
-def drawn(board: Mapping[str, Json], server: Prometheus, values: Mapping[str, str], at_s: float) -> Figure:
-    """A dashboard as a picture; `values` are its variables, `$__range_s` among them."""
+def answered(
+    board: Mapping[str, Json],
+    panel: Mapping[str, Json],
+    server: Prometheus,
+    values: Mapping[str, str],
+    at_s: float,
+) -> dict[str, Sequence[Any]]:
+    """What the queries of a panel find, by their letters; `values` are the variables, `$__range_s` among them."""
+    span_s = float(values["__range_s"])
+    step_s = span_s / panel.get("maxDataPoints", _STEPS)
+    return {
+        question.ref_id: server.now(filled(question.expression, values), at_s)
+        if question.instant
+        else server.over(filled(question.expression, values), at_s - span_s, at_s, step_s)
+        for question in panel_questions(board, panel)
+    }
+
+
+def drawn(
+    board: Mapping[str, Json],
+    answers: Mapping[int, Mapping[str, Sequence[Any]]],
+    range_s: tuple[float, float],
+) -> Figure:
+    """A dashboard as a picture, from the answers to its panels by their numbers, over a range (Unix time, s)."""
     rows = max(panel["gridPos"]["y"] + panel["gridPos"]["h"] for panel in board["panels"])
     figure = Figure(figsize=(_COLUMNS * _COLUMN_IN, rows * _ROW_IN + 0.5), facecolor="#111217")
     high = 1 - 0.5 / (rows * _ROW_IN + 0.5)
     figure.text(0.01, 1 - (1 - high) * 0.6, f"{board['title']}    ({_NOTE})", color="#D8D9DA", fontsize=11)
-    span_s = float(values["__range_s"])
     for panel in board["panels"]:
-        answers: dict[str, Sequence[Any]] = {}
-        for question in panel_questions(board, panel):
-            expression = filled(question.expression, values)
-            answers[question.ref_id] = (
-                server.now(expression, at_s)
-                if question.instant
-                else server.over(expression, at_s - span_s, at_s, span_s / panel.get("maxDataPoints", _STEPS))
-            )
         place = panel["gridPos"]
         left, wide = place["x"] / _COLUMNS, place["w"] / _COLUMNS
         low, tall = high * (1 - (place["y"] + place["h"]) / rows), high * place["h"] / rows
@@ -50,9 +63,9 @@ def drawn(board: Mapping[str, Json], server: Prometheus, values: Mapping[str, st
         room = 0.008 if panel["type"] in ("stat", "table") else 0.04
         axes = figure.add_axes((left + room, low + edge, wide - room - 0.006, tall - 2.4 * edge))
         framed(axes, panel["title"])
-        KINDS[panel["type"]](axes, panel, answers)
+        KINDS[panel["type"]](axes, panel, answers[panel["id"]])
         if panel["type"] in ("timeseries", "state-timeline"):
-            axes.set_xlim((at_s - span_s) / DAY_S, at_s / DAY_S)
+            axes.set_xlim(*(time_s / DAY_S for time_s in range_s))
     return figure
 
 
@@ -72,6 +85,7 @@ def main() -> None:
     parser.add_argument("--span", type=float, default=86_400.0, help="range in seconds (default: a day)")
     parser.add_argument("--pair", help="(default: the first)")
     parser.add_argument("--craft", help="(default: the first)")
+    parser.add_argument("--answers", type=Path, help="file for panels and answers, for taken/taken.cjs")
     given = parser.parse_args()
     server = Prometheus(given.url)
 
@@ -87,9 +101,17 @@ def main() -> None:
         "__rate_interval": f"{max(15.0, given.span / _STEPS * 4):.0f}s",
     }
     given.folder.mkdir(parents=True, exist_ok=True)
+    kept = []
     for path in sorted((HERE / "dashboards").glob(f"{given.only}.json")):
         board = json.loads(path.read_text(encoding="utf-8"))
-        saved(drawn(board, server, values, given.at), given.folder / f"{path.stem}.png")
+        answers = {panel["id"]: answered(board, panel, server, values, given.at) for panel in board["panels"]}
+        saved(drawn(board, answers, (given.at - given.span, given.at)), given.folder / f"{path.stem}.png")
+        kept += [
+            {"board": board["title"], "panel": panel, "answers": answers[panel["id"]]}
+            for panel in board["panels"]
+        ]
+    if given.answers is not None:
+        given.answers.write_text(json.dumps(kept), encoding="utf-8")
 
 
 if __name__ == "__main__":

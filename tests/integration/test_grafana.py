@@ -194,7 +194,7 @@ def test_preview_draws_a_dashboard(watched: Watched, tmp_path: Path) -> None:
         [sys.executable, GRAFANA / "preview.py", watched.url, tmp_path, *options],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=200,
         check=False,
     )
     assert done.returncode == 0, done.stderr
