@@ -72,6 +72,14 @@ def reload(daemon: DaemonProcess, manager: Manager) -> None:
     manager.wait_for("READY=1", count + 1)
 
 
+def refusal(daemon: DaemonProcess) -> str:
+    """The reason of `/readyz` that tells of the configuration."""
+    code, body = daemon.get("/readyz")
+    (reason,) = [one for one in json.loads(body)["reasons"] if one.startswith("the new configuration ")]
+    assert code == 503
+    return str(reason)
+
+
 def counters(daemon: DaemonProcess) -> Counters:
     """All counters, the sums and counts of histograms among them."""
     return {
@@ -180,14 +188,12 @@ def test_bad_configuration_is_told_everywhere_and_changes_nothing(
             assert [one for one in expected if one not in said] == []
             assert daemon.metric(SUCCESSFUL) == 0.0
             assert daemon.metric("geospace_degraded", concern="configuration") == 1.0
-            code, body = daemon.get("/readyz")
-            (reason,) = json.loads(body)["reasons"]
-            assert (code, reason.startswith("the new configuration is not used: ")) == (503, True)
-            assert expected[0] in reason
+            assert refusal(daemon).startswith("the new configuration is not used: ")
+            assert expected[0] in refusal(daemon)
             assert manager.statuses[-1].startswith("degraded: the new configuration is not used: ")
         config.unlink()
         reload(daemon, manager)
-        assert "No such file" in json.loads(daemon.get("/readyz")[1])["reasons"][0]
+        assert "No such file" in refusal(daemon)
         # It never let go of what it had.
         assert daemon.metric("geospace_mqtt_connections_total") == connections
         assert daemon.metric(f"{SUCCESSFUL.removesuffix('ful')}_timestamp_seconds") == since
@@ -218,15 +224,13 @@ def test_configuration_that_cannot_be_put_to_work_gives_way_to_the_one_before(
         port = taken.getsockname()[1]
         change(config, http={"listen": f"127.0.0.1:{port}"}, pairs=["TAR-BRZ"])
         reload(daemon, manager)
-        (reason,) = json.loads(daemon.get("/readyz")[1])["reasons"][:1]
-        assert "cannot be put to work: HTTP cannot listen on" in reason
+        assert "cannot be put to work: HTTP cannot listen on" in refusal(daemon)
         assert daemon.metric(SUCCESSFUL) == 0.0
         feeder.send(second)
         config.write_text(good)
         change(config, store={"path": str(tmp_path / "file" / "monitor.sqlite")})
         reload(daemon, manager)
-        (reason,) = json.loads(daemon.get("/readyz")[1])["reasons"][:1]
-        assert f"cannot be put to work: {tmp_path / 'file'}" in reason
+        assert f"cannot be put to work: {tmp_path / 'file'}" in refusal(daemon)
         feeder.send(third)
         wait_for_products(listener, expected, daemon)
         assert_agree(listener.final, expected)
@@ -323,8 +327,9 @@ def test_signals_at_any_time_are_heard_and_end_nothing(
             assert 1 <= daemon.log.count("is in force") < 20
 
             # The end during a reload: it ends in order, and no reload is begun on the way.
+            begun = manager.count("RELOADING=1")
             hang_up(daemon)
-            eventually(lambda: manager.lines[-2].startswith("MONOTONIC_USEC"), 30, lambda: daemon.log)
+            manager.wait_for("RELOADING=1", begun + 1)
             assert daemon.process is not None
             daemon.process.send_signal(signal.SIGTERM)
             for _ in range(20):
