@@ -74,7 +74,7 @@ def test_station_added_and_taken_out_as_the_page_says(tmp_path: Path, mosquitto:
     with DaemonProcess(config) as daemon, closing(Feeder(mosquitto.port)) as feeder:
         feeder.send(block for block in minutes if block.t0_ns < half)
         feeder.flush()
-        eventually(lambda: bool(daemon.status()["pairs"]["TAR-BRZ"]), 30, lambda: daemon.log)
+        eventually(lambda: bool(daemon.status()["pairs"]["TAR-BRZ"]), 60, lambda: daemon.log)
         assert daemon.status()["rejected"]["native: unknown_station"] > 0
 
         document = json.loads(before)
@@ -84,15 +84,15 @@ def test_station_added_and_taken_out_as_the_page_says(tmp_path: Path, mosquitto:
         reload(daemon, {*PAIRS, PAIR})
         feeder.send(block for block in minutes if block.t0_ns >= half)
         feeder.flush()
-        eventually(lambda: whole_label(daemon), 30, lambda: daemon.log)
+        eventually(lambda: whole_label(daemon), 60, lambda: daemon.log)
         assert sorted(labels_shown(daemon), key=str) == [0.0, 0.0, 1.0]
         assert (daemon.metric("geospace_samples_stored_total", source="XYZ") or 0.0) > 800
         assert daemon.metric("geospace_source_lag_seconds", source="XYZ") is not None
-        eventually(lambda: f"flr/{PAIR}" in retained(mosquitto.port), 30, lambda: daemon.log)
+        eventually(lambda: f"flr/{PAIR}" in retained(mosquitto.port), 60, lambda: daemon.log)
 
         config.write_text(before)
         reload(daemon, set(PAIRS))
-        eventually(lambda: f"flr/{PAIR}" not in retained(mosquitto.port), 30, lambda: daemon.log)
+        eventually(lambda: f"flr/{PAIR}" not in retained(mosquitto.port), 60, lambda: daemon.log)
         assert labels_shown(daemon) == [None, None, None]
         assert "Traceback" not in daemon.log
         assert daemon.stop() == 0

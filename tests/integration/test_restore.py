@@ -34,7 +34,7 @@ from flight_kit import (
 from mqtt_kit import Mosquitto
 
 from monitor.decoders.base import parse_time_ns
-from monitor.types import CELL_NS, CONTEXT_CELLS
+from monitor.types import CELL_NS, CONTEXT_CELLS, iso_time
 
 # pytest imports by path and leaves `sys.path` alone; what reads the pages is with the unit tests.
 sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
@@ -93,13 +93,14 @@ def test_restored_as_documented_it_goes_on_with_products_events_and_states(
     with closing(Listener(mosquitto.port)) as listener, closing(Feeder(mosquitto.port)) as feeder:
         with DaemonProcess(config) as daemon:
             send(feeder, flight_blocks(cells=range(open_until)))
-            eventually(lambda: bool(daemon.status()["events"]), 30, lambda: daemon.log)
-            eventually(lambda: not any(daemon.status()["queues"].values()), 30, lambda: daemon.log)
+            sent = iso_time(BEGIN_NS + open_until * CELL_NS)
+            eventually(lambda: has_told(daemon, begin, sent), 60, lambda: daemon.log)
+            eventually(lambda: not any(daemon.status()["queues"].values()), 60, lambda: daemon.log)
             before = daemon.status()
             run_lines(documented("backup"), {"/etc/geospace-monitor/config.yaml": config, "/backup": backups})
             # What is told from here on is not in the backup.
             send(feeder, flight_blocks(cells=range(open_until, CELLS)))
-            wait_for_regions(listener, expected, daemon)
+            wait_for_regions(listener, expected, daemon, 60)
             # As machines die: its log stays beside the store, and must not be taken for that of the copy.
             daemon.kill()
         assert (state / "monitor.sqlite-wal").stat().st_size > 0
@@ -122,7 +123,7 @@ def test_restored_as_documented_it_goes_on_with_products_events_and_states(
                     and not daemon.status()["events"]
                     and last_window(daemon) == max(time for _, time in regions(expected))
                 ),
-                30,
+                60,
                 lambda: daemon.log,
             )
             assert "set aside" not in daemon.log
@@ -131,6 +132,18 @@ def test_restored_as_documented_it_goes_on_with_products_events_and_states(
         assert_same_flight([*listener.documents("region"), *listener.documents("event")], expected)
         assert_one_content_per_id(listener.documents("region"))
     assert not list(state.glob("*.states-*"))
+
+
+def has_told(daemon: DaemonProcess, begin: Document, sent: str) -> bool:
+    """Whether all that was sent is in, the event is open, and the status shows the window that made it known."""
+    status = daemon.status()
+    source = status["sources"].get(CRAFT)
+    return (
+        bool(status["events"])
+        and last_window(daemon) == begin["properties"]["time"]
+        and source is not None
+        and source["last_sample"] == sent
+    )
 
 
 def last_window(daemon: DaemonProcess) -> str:
