@@ -27,7 +27,8 @@ logger = logging.getLogger(__name__)
 _LOOK_S = 5.0
 _LOOKS = 4
 _SHORTEST_LOOK_S = 0.05
-# Asked for at each look while a start, a reload or an end comes on: more than lies between two looks.
+# Asked for at each look while a start, a reload or an end comes on: more than lies between two looks. systemd gives the
+# watchdog as much, so that it is no more than the watchdog's own interval.
 _EXTENSION_S = 30.0
 
 
@@ -191,12 +192,13 @@ class Service:
             return
         watchdog_s = self._manager.watchdog_s
         every_s = _LOOK_S if watchdog_s is None else max(min(_LOOK_S, watchdog_s / _LOOKS), _SHORTEST_LOOK_S)
+        extension_s = _EXTENSION_S if watchdog_s is None else min(_EXTENSION_S, watchdog_s)
         told: dict[str, float] = {}
         while True:
             standing = self._watch.look(self._daemon.parts(), every_s)
             if not standing:
                 if self._doing:
-                    self._manager.extend(_EXTENSION_S)
+                    self._manager.extend(extension_s)
                 if watchdog_s is not None:
                     self._manager.alive()
             elif watchdog_s is not None:
