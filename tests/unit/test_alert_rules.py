@@ -30,7 +30,12 @@ RUNBOOK_URL = "https://docs.example.org/geospace-monitor/runbook.md"
 # The cases that every alert is to be seen in. A test of the rules begins its name with that of its case.
 CASES = ("fires", "quiet", "ends", "restart")
 # What Prometheus itself, the process and rules give, beside the daemon's own metrics.
-OTHERS = {"up", "process_start_time_seconds"}
+OTHERS = {
+    "up",
+    "process_start_time_seconds",
+    "prometheus_rule_evaluation_failures_total",
+    "alertmanager_notifications_failed_total",
+}
 VALUES: dict[str, set[str]] = {
     "job": {"geospace-monitor"},
     "state": set(STATION_STATES),
@@ -42,8 +47,8 @@ VALUES: dict[str, set[str]] = {
     "reason": {"own_output"},
     "queue": {"intake", "outbox"},
 }
-# Names of chains and pairs, and what may be any: no vocabulary.
-FREE = {"subject", "chain"}
+# Names of chains, pairs and files, and what may be any: no vocabulary.
+FREE = {"subject", "chain", "rule_group"}
 
 
 def promtool(*arguments: object, rc: int = 0) -> str:
@@ -158,7 +163,11 @@ class TestExpressions:
             suffix = {"counter": "_total", "info": "_info", "histogram": "_bucket"}.get(family.type, "")
             known.add(family.name + suffix)
         bare = re.sub(r'"[^"]*"', "", expression)
-        named = set(re.findall(r"\b(?:\w+:)?(?:geospace_|process_)\w+(?::\w+)?|\bup\b", bare))
+        named = set(
+            re.findall(
+                r"\b(?:\w+:)?(?:geospace_|process_|prometheus_|alertmanager_)\w+(?::\w+)?|\bup\b", bare
+            )
+        )
         assert named
         assert named <= known
 
