@@ -8,10 +8,12 @@ TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 REAL := $(if $(wildcard ../shared/data/space),--real ../shared/data/space)
 
 FINDINGS := build/faults/findings.jsonl
+# What takes minutes begins first; all else fits in beside it.
+FIRST := tests/system tests/integration/test_paging.py tests/integration/test_grafana.py
 LONG := tests/faults/test_load.py tests/faults/test_kills.py tests/faults/test_soak.py
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint bench models prove prove-faults prove-models lock clean tools
+.PHONY: help run test lint bench models prove prove-faults prove-models lock derived clean tools
 
 help:
 	@echo "make run    set up, then show the whole path live: broker, simulated chain, labels (Ctrl-C ends)"
@@ -22,6 +24,7 @@ help:
 	@echo "make prove  what takes too long for the tests: 200 kills, a month of soak, models trained anew, 60 storms"
 	@echo "            (or a part of it: make prove-faults, make prove-models)"
 	@echo "make lock   pin what the daemon needs, with hashes, in deploy/requirements.lock"
+	@echo "make derived  write Grafana's dashboards and rules, and the configuration of the containers, from what they follow"
 	@echo "make clean  remove what was set up and built"
 
 run: $(VENV)/run.ready
@@ -30,7 +33,8 @@ run: $(VENV)/run.ready
 # What talks to brokers and other programs mostly waits: four at a time, whatever the machine, the longest first.
 test: $(VENV)/test.ready tools
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist loadfile tests/golden tests/property tests/unit tests/fuzz
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 4 --dist loadfile --no-loadscope-reorder $(LONG) tests/faults tests/integration tests/realdata
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 4 --dist loadfile --no-loadscope-reorder $(FIRST) $(LONG) \
+	  tests/faults tests/integration tests/realdata
 
 lint: $(VENV)/test.ready
 	$(BIN)/ruff check .
@@ -77,6 +81,10 @@ lock: | $(VENV)/python.ready
 	PIP_CONFIG_FILE=/dev/null PIP_FIND_LINKS= PIP_EXTRA_INDEX_URL= CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile \
 	  --quiet --upgrade --generate-hashes --strip-extras --allow-unsafe --index-url https://pypi.org/simple \
 	  --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --output-file deploy/requirements.lock setup.cfg
+
+derived: $(VENV)/test.ready
+	$(BIN)/python deploy/grafana/generate.py
+	$(BIN)/python deploy/compose/derive.py
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
