@@ -86,7 +86,7 @@ class Machine:
     def _bring_in(self) -> None:
         """The sources as a checkout has them, the name servers, and whom this machine trusts."""
         listed = subprocess.run(
-            ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+            ["git", "-c", "safe.directory=*", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
             cwd=_REPOSITORY,
             capture_output=True,
             check=True,
@@ -168,11 +168,16 @@ class Machine:
     def journal(self, unit: str) -> str:
         return self.run(f"journalctl --no-pager --output cat --unit {unit}").stdout
 
-    def eventually(self, condition: Callable[[], bool], timeout_s: float, words: str) -> None:
-        """Wait until `condition` holds."""
+    def eventually(
+        self, condition: Callable[[], bool], timeout_s: float, words: str, unit: str | None = None
+    ) -> None:
+        """Wait until `condition` holds; fail with `words`, and with what `unit` has to say."""
         deadline = time.monotonic() + timeout_s
         while not condition():
-            assert time.monotonic() < deadline, f"{words}, not within {timeout_s:g} s"
+            if time.monotonic() > deadline:
+                said = f"systemctl --no-pager status {unit}; journalctl --no-pager --unit {unit} | tail -n 60"
+                shown = "" if unit is None else self.run(said, check=False).stdout
+                raise AssertionError(f"{words}, not within {timeout_s:g} s\n{shown}")
             time.sleep(0.1)
 
     def end(self) -> None:
