@@ -148,3 +148,24 @@ def test_alone_is_the_pair_of_its_row_with_all_that_belongs_to_it(flr: ModuleTyp
     np.testing.assert_array_equal(one.spectrum.log_power, batch.spectrum.log_power[4:])
     np.testing.assert_array_equal(one.seen.profile.gain[:, 0], batch.seen.profile.gain[:, 2])
     assert (one.label, one.reason) == (batch.label[2:], batch.reason[2:])
+
+
+@pytest.mark.broker
+def test_sizing_quick_measures_a_daemon_that_runs() -> None:
+    if find_mosquitto() is None:
+        pytest.skip("the program mosquitto is not installed")
+    done = run("sizing.py", "--quick", "--markdown")
+    assert done.returncode == 0, done.stdout + done.stderr
+    head, _, row = [
+        [cell.strip() for cell in line.split("|")[1:-1]]
+        for line in done.stdout.splitlines()
+        if line.startswith("|")
+    ]
+    cells = dict(zip(head, row, strict=True))
+    assert cells.pop("") == "2 pairs"
+    # A daemon that labels takes some memory and stores something; how much is for the full run to say.
+    assert float(cells["memory"].split()[0]) > 50
+    assert float(cells["peak"].split()[0]) >= float(cells["memory"].split()[0])
+    assert float(cells["speed"].split()[0]) > 0
+    assert float(cells["products, a year"].split()[0]) > 0
+    assert "waiting at the broker" in done.stdout
