@@ -22,7 +22,6 @@ UNIT = f"geospace-monitor@{NAME}"
 CONFIG = f"/etc/geospace-monitor/{NAME}.yaml"
 TOKEN = "nobody-guesses-this"
 PORT = 9466
-WATCHDOG_S = 10
 # After a restart only what would still be valid is shown: for a quarter of an hour here.
 _WINDOWS = WINDOWS | {"lateness_s": 600}
 _ROOT = f"{NAME}/v1"
@@ -33,8 +32,7 @@ _PORTION_MINUTES = 8
 _SPEED = 160
 _SAID = "/srv/said"
 _STATIONS = "/srv/stations.yaml"  # what the stations go by, whatever the daemon is told
-# Patience is the unit's own matter; the tests have none.
-_IMPATIENT = f"[Service]\nRestartSec=1\nWatchdogSec={WATCHDOG_S}\n"
+_DROP_IN = "[Service]\nRestartSec=1\n"
 
 
 def _until_now(blocks: Sequence[SampleBlock]) -> list[SampleBlock]:
@@ -82,7 +80,7 @@ class Stream:
         secret.parent.mkdir(mode=0o700, exist_ok=True)
         secret.write_text(TOKEN + "\n", encoding="ascii")
         secret.chmod(0o600)
-        self.drop_in(_IMPATIENT)
+        self.drop_in()
         listening = f"exec mosquitto_sub -q 1 -t '{_ROOT}/#' -T '{_ROOT}/in/#' -F '%t\t%p' > {_SAID}"
         self.machine.run(f'systemd-run --quiet --unit listener bash -c "{listening}"')
         self.machine.run(f"systemctl start {UNIT}")
@@ -92,10 +90,11 @@ class Stream:
     def configure(self, document: Document) -> None:
         self.machine.inside(CONFIG).write_text(json.dumps(document, indent=1), encoding="utf-8")
 
-    def drop_in(self, text: str) -> None:
+    def drop_in(self, more: str = "") -> None:
+        """Change the unit for this machine: it waits no longer than the tests do, and `more`."""
         folder = self.machine.inside(f"/etc/systemd/system/{UNIT}.service.d")
         folder.mkdir(exist_ok=True)
-        (folder / "test.conf").write_text(text, encoding="ascii")
+        (folder / "test.conf").write_text(_DROP_IN + more, encoding="ascii")
         self.machine.run("systemctl daemon-reload")
 
     @contextlib.contextmanager
