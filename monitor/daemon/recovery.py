@@ -25,6 +25,7 @@ from monitor.types import SECOND_NS, Domain, Json, Product, SampleBlock
 logger = logging.getLogger(__name__)
 
 _EVER_NS = 1 << 62
+_DAY_NS = 86_400 * SECOND_NS
 _RETAINED = ("flr", "health", "profile", "plasmapause", "region")
 # No event that still matters began longer ago; those that are open are taken up whatever their age.
 _EVENTS_NS = 7 * 86_400 * SECOND_NS
@@ -164,10 +165,12 @@ class Recovery:
             for code, clock in clocks.items()
         }
         if fed_row is not None:
-            # Each source counts back from its own clock: they may be eras apart.
-            for code, begin in sorted(begins.items()):
-                for row, block in self._store.samples(code, begin, up_to_row=fed_row):
-                    yield row, block, False
+            # Each source counts back from its own clock: they may be eras apart. Those of one era are read together,
+            # as a reading goes through the rows of all sources.
+            for era in _eras(begins):
+                for row, block in self._store.samples(None, min(era.values()), up_to_row=fed_row):
+                    if block.end_ns > era.get(block.source, _EVER_NS):
+                        yield row, block, False
             for row, block in self._store.samples(None, -_EVER_NS, after_row=fed_row):
                 if block.source in clocks or block.domain is Domain.INDEX:
                     yield row, block, True
@@ -279,6 +282,17 @@ class Recovery:
             # With what a revision changes of the windows around it: two neighbours, and the context.
             span_s = 4 * craft.length_s + craft.hop_s + craft.lateness_s + craft.revise_s
         return round(span_s * SECOND_NS)
+
+
+def _eras(begins: Mapping[str, int]) -> list[dict[str, int]]:
+    """Sources with their beginnings; one dictionary for those that follow on each other within a day."""
+    eras: list[dict[str, int]] = []
+    last = -_EVER_NS
+    for code, begin in sorted(begins.items(), key=lambda one: one[1]):
+        if not eras or begin - last > _DAY_NS:
+            eras.append({})
+        eras[-1][code] = last = begin
+    return eras
 
 
 def _parted(block: SampleBlock, begin_ns: int) -> Iterator[tuple[SampleBlock, bool]]:
