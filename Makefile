@@ -7,6 +7,11 @@ TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 # Real measurements to check on, where they are; no model learns from them.
 REAL := $(if $(wildcard ../shared/data/space),--real ../shared/data/space)
 
+# Pins what is asked for, with the hashes of the Python Package Index, whatever index this machine is set to.
+COMPILE := PIP_CONFIG_FILE=/dev/null PIP_FIND_LINKS= PIP_EXTRA_INDEX_URL= CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile \
+  --quiet --upgrade --generate-hashes --strip-extras --allow-unsafe --index-url https://pypi.org/simple \
+  --no-emit-index-url --no-emit-trusted-host --no-emit-find-links
+
 FINDINGS := build/faults/findings.jsonl
 # What takes minutes begins first; all else fits in beside it.
 FIRST := tests/system tests/integration/test_paging.py tests/integration/test_grafana.py
@@ -23,7 +28,7 @@ help:
 	@echo "make models train the bundled models anew, with their cards and reports (under an hour on two cores)"
 	@echo "make prove  what takes too long for the tests: 200 kills, a month of soak, models trained anew, 60 storms"
 	@echo "            (or a part of it: make prove-faults, make prove-models)"
-	@echo "make lock   pin what the daemon needs, with hashes, in deploy/requirements.lock"
+	@echo "make lock   pin what the daemon and its build need, with hashes, in deploy/*.lock"
 	@echo "make derived  write Grafana's dashboards and rules, and the configuration of the containers, from what they follow"
 	@echo "make clean  remove what was set up and built"
 
@@ -75,12 +80,11 @@ prove-models: $(VENV)/test.ready
 	$(BIN)/geospace-monitor train region -o build/models/region --report docs/reports/region $(REAL)
 
 # For an installation whose every file is known: pip install --require-hashes -r deploy/requirements.lock (Linux).
-# Hashes are those of the Python Package Index, whatever index this machine is set to; any mirror of it will do later.
+# Any mirror will do later.
 lock: | $(VENV)/python.ready
 	$(BIN)/pip install --quiet pip-tools
-	PIP_CONFIG_FILE=/dev/null PIP_FIND_LINKS= PIP_EXTRA_INDEX_URL= CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile \
-	  --quiet --upgrade --generate-hashes --strip-extras --allow-unsafe --index-url https://pypi.org/simple \
-	  --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --output-file deploy/requirements.lock setup.cfg
+	$(COMPILE) --output-file deploy/requirements.lock setup.cfg
+	$(COMPILE) --output-file deploy/build.lock deploy/build.in
 
 derived: $(VENV)/test.ready
 	$(BIN)/python deploy/grafana/generate.py
