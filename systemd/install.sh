@@ -11,6 +11,7 @@ UNITS=/usr/local/lib/systemd/system
 SYSUSERS=/usr/local/lib/sysusers.d/geospace-monitor.conf
 COMMAND=/usr/local/bin/geospace-monitor
 BROKER=/etc/mosquitto/conf.d/geospace-monitor.conf
+BROKER_UNIT=/etc/systemd/system/mosquitto.service.d/geospace-monitor.conf
 NAME=geospace-monitor
 
 here=$(cd "$(dirname "$0")/.." && pwd)
@@ -27,7 +28,7 @@ usage: systemd/install.sh [--wheels DIR] [--mosquitto] [--python PYTHON]    inst
        systemd/install.sh --remove [--purge]              remove it; --purge: configuration, data and secrets as well
 
   --wheels DIR     take libraries from DIR and ask no index
-  --mosquitto      also install deploy/mosquitto.conf as $BROKER
+  --mosquitto      also install deploy/mosquitto.conf as $BROKER, with more open files for it
   --python PYTHON  the Python to build with, 3.11 or newer (default: python3)
 pip's own variables work here: PIP_INDEX_URL for a mirror, PIP_CERT for its certificate.
 END
@@ -180,22 +181,46 @@ put_units() {
     fi
 }
 
-# A Mosquitto that does not take the file gets back what it had.
+broker_source() {
+    case $1 in
+    "$BROKER") echo "$here/deploy/mosquitto.conf" ;;
+    "$BROKER_UNIT") echo "$here/deploy/mosquitto.service.d/geospace-monitor.conf" ;;
+    esac
+}
+
+# A Mosquitto that does not take the files gets back what it had.
 put_broker() {
     [ -d /etc/mosquitto/conf.d ] || fail "no Mosquitto here: apt-get install mosquitto, or leave --mosquitto out"
-    cmp -s "$here/deploy/mosquitto.conf" "$BROKER" && return
-    if [ -e "$BROKER" ]; then
-        say "$BROKER is there and differs from deploy/mosquitto.conf: left as it is"
+    kept=""
+    for place in "$BROKER" "$BROKER_UNIT"; do
+        [ ! -e "$place" ] || cmp -s "$(broker_source "$place")" "$place" || kept="$kept $place"
+    done
+    if [ -n "$kept" ]; then
+        say "left as it is, other than the shipped one:$kept"
         return
     fi
-    cp "$here/deploy/mosquitto.conf" "$BROKER"
+    [ ! -e "$BROKER" ] || [ ! -e "$BROKER_UNIT" ] || return 0
+    mkdir -p "$(dirname "$BROKER_UNIT")"
+    for place in "$BROKER" "$BROKER_UNIT"; do
+        cp "$(broker_source "$place")" "$place"
+    done
+    systemctl daemon-reload
     if ! systemctl try-restart mosquitto.service; then
-        rm "$BROKER"
+        drop_broker
         systemctl restart mosquitto.service || true
         fail "Mosquitto does not start with deploy/mosquitto.conf beside its other settings; it was taken out again"
     fi
     changed=yes
-    say "wrote $BROKER"
+    say "wrote $BROKER and its drop-in mosquitto.service.d"
+}
+
+# What was changed by hand is the administrator's and stays.
+drop_broker() {
+    for place in "$BROKER" "$BROKER_UNIT"; do
+        ! cmp -s "$(broker_source "$place")" "$place" || rm "$place"
+    done
+    rmdir "$(dirname "$BROKER_UNIT")" 2>/dev/null || true
+    systemctl daemon-reload
 }
 
 # Restarts what runs, and nothing else; Type=notify makes it wait until each is up.
@@ -266,8 +291,8 @@ do_remove() {
     fi
     rm -rf "$CONFIG" "$STATE" "/etc/systemd/system/$NAME.service.d" /etc/systemd/system/"$NAME"@*.service.d
     rm -f /etc/credstore/"$NAME".* /etc/credstore/"$NAME"@*
-    if cmp -s "$here/deploy/mosquitto.conf" "$BROKER"; then
-        rm "$BROKER"
+    if [ -e "$BROKER" ]; then
+        drop_broker
         systemctl try-restart mosquitto.service
     fi
     ! getent passwd "$NAME" >/dev/null || userdel "$NAME"

@@ -35,7 +35,7 @@ def test_report_sums_what_is_counted_and_takes_the_largest_of_what_is_measured(t
     assert "| `test_soak` | not run |" in text
     assert "**a** (full form, seed 4)" in text
     assert "| how | long: 2 |" in text
-    assert "A daemon that is killed or frozen at any instant" in text
+    assert "A daemon that is killed, frozen or given a new configuration at any instant" in text
     assert "short forms" not in text
 
 
