@@ -104,7 +104,7 @@ def test_killed_with_its_states_lost_it_says_the_same_in_the_end(seed: int) -> N
     """All is built again from samples and products, also where that is interrupted.
 
     A plasmapause that was published is left as it is: late samples that were stored and not computed when the states
-    were lost do not change it any more.
+    were lost do not change it any more. What an event quotes of it is as old: all else of the event is the same.
     """
     rng = random.Random(seed)
 
@@ -117,7 +117,17 @@ def test_killed_with_its_states_lost_it_says_the_same_in_the_end(seed: int) -> N
     found, expected = final(life.wire), final(whole().wire)
     assert found.keys() == expected.keys()
     for key, said in found.items():
-        assert key[0] == "plasmapause/emma" or said == expected[key], key
+        if key[0] != "plasmapause/emma":
+            assert without_quotes(said) == without_quotes(expected[key]), key
+
+
+def without_quotes(said: Any) -> Any:
+    """What was said, without what an event of the plasmapause takes from the object of its chain."""
+    if not (isinstance(said, dict) and said.get("kind") == "plasmapause_crossing"):
+        return said
+    quoted = ("l_shell", "l_interval", "confidence")
+    assert said.keys() >= {"l_shell", "confidence"}
+    return {key: value for key, value in said.items() if key not in quoted}
 
 
 @LIMITS
