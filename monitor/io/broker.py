@@ -146,6 +146,7 @@ async def _mosquitto(program: Path, directory: Path, port: int) -> AsyncIterator
     config.write_text(mosquitto_config(directory, port), encoding="utf-8")
     try:
         process = await asyncio.create_subprocess_exec(
+            *_ended_with_us(),
             program,
             "-c",
             config,
@@ -162,6 +163,12 @@ async def _mosquitto(program: Path, directory: Path, port: int) -> AsyncIterator
         yield
     finally:
         await _stop(process)
+
+
+def _ended_with_us() -> list[str]:
+    """What makes the kernel end a child whose parent was killed: else it would keep the port for ever."""
+    setpriv = shutil.which("setpriv")
+    return [] if setpriv is None else [setpriv, "--pdeathsig", "TERM", "--"]
 
 
 async def _wait_until_accepting(process: asyncio.subprocess.Process, directory: Path, port: int) -> None:

@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -121,6 +122,37 @@ async def test_local_broker_that_cannot_start_names_its_log(
     with pytest.raises(BrokerError, match=r"ended at once \(exit code \d+\)"):
         async with LocalBroker(tmp_path):
             pass
+
+
+BROKER_UNTIL_KILLED = """
+import asyncio, sys
+from pathlib import Path
+from monitor.io.broker import LocalBroker
+
+async def main():
+    async with LocalBroker(Path(sys.argv[1])) as broker:
+        print(broker.kind, broker.port, flush=True)
+        await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
+
+
+def test_local_broker_ends_with_a_program_that_is_killed(tmp_path: Path) -> None:
+    if find_mosquitto() is None or shutil.which("setpriv") is None:
+        pytest.skip("the programs mosquitto and setpriv are not both installed")
+    with subprocess.Popen(
+        [sys.executable, "-c", BROKER_UNTIL_KILLED, tmp_path], stdout=subprocess.PIPE, text=True
+    ) as program:
+        assert program.stdout is not None
+        kind, port = program.stdout.readline().split()
+        assert kind == "mosquitto"
+        assert listeners(int(port))
+        program.kill()
+    limit = time.monotonic() + 30
+    while listeners(int(port)):
+        assert time.monotonic() < limit, "the broker has outlived its program"
+        time.sleep(0.05)
 
 
 def settings_of(text: str) -> dict[str, str]:
