@@ -13,9 +13,6 @@ COMPILE := PIP_CONFIG_FILE=/dev/null PIP_FIND_LINKS= PIP_EXTRA_INDEX_URL= CUSTOM
   --no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 
 FINDINGS := build/faults/findings.jsonl
-# What takes minutes begins first; all else fits in beside it.
-FIRST := tests/system tests/integration/test_paging.py tests/integration/test_grafana.py
-LONG := tests/faults/test_load.py tests/faults/test_kills.py tests/faults/test_soak.py
 
 .DEFAULT_GOAL := help
 .PHONY: help run test lint bench models prove prove-faults prove-models lock derived clean tools
@@ -35,11 +32,11 @@ help:
 run: $(VENV)/run.ready
 	@$(BIN)/geospace-monitor demo
 
-# What talks to brokers and other programs mostly waits: four at a time, whatever the machine, the longest first.
+# What talks to brokers and other programs mostly waits: four at a time, whatever the machine.
 test: $(VENV)/test.ready tools
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist loadfile tests/golden tests/property tests/unit tests/fuzz
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 4 --dist loadfile --no-loadscope-reorder $(FIRST) $(LONG) \
-	  tests/faults tests/integration tests/realdata
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist loadfile --durations 15 tests/golden tests/property tests/unit tests/fuzz
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 4 --dist loadfile --no-loadscope-reorder --durations 40 \
+	  tests/system tests/faults tests/integration tests/realdata
 
 lint: $(VENV)/test.ready
 	$(BIN)/ruff check .
@@ -67,8 +64,8 @@ prove: prove-faults prove-models
 # Everything is broken at length; what was found goes into the report of the documentation.
 prove-faults: $(VENV)/test.ready tools
 	rm -f $(FINDINGS)
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder $(LONG) tests/faults tests/fuzz \
-	  tests/realdata/test_soak.py \
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder tests/faults tests/fuzz \
+	  tests/realdata/test_soak.py tests/property/test_crash_anywhere.py \
 	  --full --findings $(FINDINGS) --timeout 3600
 	$(BIN)/python tests/faults/report.py $(FINDINGS) -o docs/reports/faults
 

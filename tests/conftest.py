@@ -20,7 +20,7 @@ from hypothesis import settings
 
 # How long an example takes says something of the machine alone.
 settings.register_profile("untimed", deadline=None)
-settings.load_profile("untimed")
+settings.register_profile("at_length", deadline=None, max_examples=1000)
 
 T = TypeVar("T")
 
@@ -34,6 +34,27 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--findings", type=Path, help="file to which each test adds what it measured, as JSON lines"
     )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    settings.load_profile("at_length" if config.getoption("--full") else "untimed")
+
+
+# Files that take minutes, the longest first: one worker has each, and the others fit in beside it.
+LONGEST = (
+    "tests/integration/test_paging.py",
+    "tests/system/test_service.py",
+    "tests/faults/test_kills.py",
+    "tests/faults/test_load.py",
+    "tests/faults/test_soak.py",
+    "tests/integration/test_reload.py",
+    "tests/integration/test_grafana.py",
+)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    first = {config.rootpath / name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: first.get(item.path, len(first)))
 
 
 @pytest.fixture

@@ -80,7 +80,7 @@ def drop_times(log: str) -> list[float]:
 def test_shipped_settings_lose_no_more_than_the_seconds_between_two_saves(
     tmp_path: Path, chance: random.Random, of_scale: Callable[[int, int], int], found: Callable[..., None]
 ) -> None:
-    kills = of_scale(3, 20)
+    kills = of_scale(2, 20)
     assert f"autosave_interval {AUTOSAVE_S:g}" in SHIPPED.read_text()
     mosquitto, port = started_broker(tmp_path, SHIPPED.read_text())
     config = stream_config(tmp_path / "shipped.yaml", f"mqtt://127.0.0.1:{port}")

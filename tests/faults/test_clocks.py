@@ -52,7 +52,7 @@ def test_steps_of_the_wall_clock_change_no_product(
     of_scale: Callable[[int, int], int],
     found: Callable[..., None],
 ) -> None:
-    steps = of_scale(5, 100)
+    steps = of_scale(3, 100)
     config = stream_config(tmp_path / "steps.yaml", mosquitto.url)
     stream = Stream(rounds=40 + steps)
     seen: list[float] = []

@@ -106,7 +106,7 @@ def test_disk_that_is_full_at_random_instants_loses_nothing(
     chance: random.Random,
     found: Callable[..., None],
 ) -> None:
-    rounds = of_scale(3, 30)
+    rounds = of_scale(2, 30)
     blocks = chain_blocks(of_scale(60, 360))
     config = configured(tmp_path, disk, mosquitto)
     expected = processed(config, write_csv(tmp_path / "chain.csv", blocks))

@@ -51,7 +51,7 @@ def test_hostile_publisher_is_counted_and_harms_no_neighbour(
     chance: random.Random,
     found: Callable[..., None],
 ) -> None:
-    shots = of_scale(4000, 100_000)
+    shots = of_scale(2000, 100_000)
     blocks = chain_blocks(60)
     config = write_config(
         tmp_path / "hostile.json",

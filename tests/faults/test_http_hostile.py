@@ -159,7 +159,7 @@ def test_slow_connections_by_the_thousand_disturb_nobody(
     found: Callable[..., None],
     tmp_path: Path,
 ) -> None:
-    count = min(of_scale(1500, 10_000), many_files - 500)
+    count = min(of_scale(800, 10_000), many_files - 500)
     blocks = chain_blocks(60)
     expected = processed(daemon.config, write_csv(tmp_path / "chain.csv", blocks))
     port = int(daemon.url.rpartition(":")[2])
@@ -348,7 +348,7 @@ def test_requests_that_no_browser_would_send_do_nothing(
     counts: dict[str, int] = {}
 
     async def send_all() -> None:
-        for kind, data in requests(chance, of_scale(200, 5000)):
+        for kind, data in requests(chance, of_scale(100, 5000)):
             assert_harmless(data, await answer_to(port, data))
             counts[kind] = counts.get(kind, 0) + 1
 

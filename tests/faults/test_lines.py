@@ -82,7 +82,7 @@ def test_corrupt_line_under_tls_brings_no_wrong_sample(
     of_scale: Callable[[int, int], int],
     found: Callable[..., None],
 ) -> None:
-    spells = of_scale(3, 30)
+    spells = of_scale(2, 30)
     files = new_certificates(tmp_path)
     tls = free_port()
     mosquitto = mosquitto_at(

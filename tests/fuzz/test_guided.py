@@ -16,7 +16,7 @@ pytest.importorskip(
 )
 
 GUIDED = Path(__file__).parent / "guided.py"
-SECONDS = (2, 60)
+SECONDS = (1, 60)
 """A target, in the tests and at full scale."""
 _LAST = re.compile(r"#(\d+)\s+DONE\s+cov: (\d+)")
 _FIRST = re.compile(r"INITED\s+cov: (\d+)")

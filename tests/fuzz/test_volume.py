@@ -15,9 +15,9 @@ from monitor.decoders import DECODERS
 TARGETS = targets()
 DECODER_TARGETS = [target for name, target in TARGETS.items() if name.startswith("decoder-")]
 OTHER_TARGETS = [target for name, target in TARGETS.items() if not name.startswith("decoder-")]
-PAYLOADS = (100_000, 1_000_000)
+PAYLOADS = (40_000, 1_000_000)
 """Over all decoders together: in the tests, and at full scale."""
-INPUTS = {"config": (500, 20_000), "archive-text": (2_000, 50_000), "archive-cdf": (1_000, 50_000)}
+INPUTS = {"config": (250, 20_000), "archive-text": (1_000, 50_000), "archive-cdf": (500, 50_000)}
 
 
 def broken(target: Target, count: int, chance: random.Random) -> Counter[str]:
@@ -69,7 +69,7 @@ def test_whatever_else_is_read_is_taken_or_refused(
     chance: random.Random,
     found: Callable[..., None],
 ) -> None:
-    count = of_scale(*INPUTS.get(target.name, (5_000, 100_000)))
+    count = of_scale(*INPUTS.get(target.name, (2_000, 100_000)))
     outcomes = broken(target, count, chance)
     found(target=target.name, inputs=count, crashes=0, **dict(sorted(outcomes.items())))
     assert outcomes.total() == count

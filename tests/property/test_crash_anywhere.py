@@ -40,8 +40,7 @@ from monitor.pipeline import space
 
 # A seed is no smaller for being a small number: nothing to shrink.
 LIMITS = settings(
-    max_examples=4,
-    deadline=None,
+    max_examples=max(2, settings().max_examples // 50),
     suppress_health_check=list(HealthCheck),
     phases=[Phase.explicit, Phase.generate],
 )
