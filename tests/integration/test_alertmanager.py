@@ -43,6 +43,7 @@ OF_FEED = _called("(Chain|Pair)Stale|PairWithoutProducts|Station(Offline|Late|Ga
 OF_THEIR_OWN = _called(
     "PlasmapauseCrossing.*|BoundaryCrossing|Daemon(Down|Restarting)|BrokerLost|Store.*|MessagesRejected|ModelMissing"
     "|PartFailing|ConfigReloadFailed|Station(Flat|Spiking|ClockOff)|ClockAhead"
+    "|RulesFailing|NotificationsFailing"
 )
 SUBJECTS = {
     "GeospaceChainStale": [{"chain": "emma"}, {"chain": "north"}],
