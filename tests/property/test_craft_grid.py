@@ -96,7 +96,7 @@ def blocks_of(samples: Samples, rng: random.Random) -> list[SampleBlock]:
     return blocks
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(
     instruments=st.tuples(*(measured(names) for names in INSTRUMENTS)),
     seed=st.integers(0, 2**32),

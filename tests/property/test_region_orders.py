@@ -85,7 +85,7 @@ def standing(said: list[Product]) -> set[tuple[str, str]]:
     }
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(stream=arrivals(), pieces=st.lists(st.integers(1, 6), min_size=1), cuts=st.sets(st.integers(0, 60)))
 def test_last_words_are_those_of_the_last_findings_in_the_order_of_time(
     stream: tuple[int, int, list[RegionFinding]], pieces: list[int], cuts: set[int]

@@ -68,7 +68,7 @@ def final(emitted: list[Finding]) -> dict[tuple[Pair, int], Finding]:
     return {(one.pair, one.end_ns): one for one in emitted}
 
 
-@settings(max_examples=120)
+@settings(max_examples=60)
 @given(stream=arrivals(), cuts=st.data())
 def test_result_is_that_of_the_last_findings_in_the_order_of_time(
     stream: tuple[int, list[Finding]], cuts: st.DataObject

@@ -123,7 +123,7 @@ class TestSchema:
 
 
 class TestScaling:
-    @settings(max_examples=150)
+    @settings(max_examples=60)
     @given(
         l_shell=st.floats(1.5, 6.5),
         x=st.floats(-0.9, 1.3),
