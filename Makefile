@@ -65,7 +65,7 @@ prove: prove-faults prove-models
 prove-faults: $(VENV)/test.ready tools
 	rm -f $(FINDINGS)
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder tests/faults tests/fuzz \
-	  tests/realdata/test_soak.py tests/property/test_crash_anywhere.py \
+	  tests/realdata/test_soak.py tests/property \
 	  --full --findings $(FINDINGS) --timeout 3600
 	$(BIN)/python tests/faults/report.py $(FINDINGS) -o docs/reports/faults
 
