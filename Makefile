@@ -96,13 +96,14 @@ clean:
 tools:
 	@deploy/install-tools.sh
 
+# An editable installation is what is meant: no warning of it (pip passes on what the build says).
 $(VENV)/run.ready: setup.cfg pyproject.toml | $(VENV)/python.ready
-	$(BIN)/pip install --quiet --editable '.[demo]'
+	PYTHONWARNINGS=ignore $(BIN)/pip install --quiet --editable '.[demo]'
 	@touch $@
 
 $(VENV)/test.ready: setup.cfg pyproject.toml | $(VENV)/python.ready
 	$(BIN)/pip install --quiet --retries 0 --timeout 10 --extra-index-url $(TORCH_INDEX) torch==2.13.0
-	$(BIN)/pip install --quiet --editable '.[demo,test,dev,docs]'
+	PYTHONWARNINGS=ignore $(BIN)/pip install --quiet --editable '.[demo,test,dev,docs]'
 	@touch $@
 
 $(VENV)/python.ready:
