@@ -5,6 +5,7 @@ Both programs run with the files of `deploy/` as they are, but for the addresses
 
 from __future__ import annotations
 
+import abc
 import json
 import os
 import shutil
@@ -42,7 +43,7 @@ def program(*names: str) -> str:
     pytest.skip(f"the program {names[0]} is not installed")
 
 
-class _Server:
+class _Server(abc.ABC):
     """A program with an HTTP API on a free loopback port; it is gone after the context."""
 
     ready = "/-/ready"
@@ -60,8 +61,9 @@ class _Server:
     def log(self) -> str:
         return (self.directory / "log").read_text()
 
+    @abc.abstractmethod
     def command(self) -> list[str]:
-        raise NotImplementedError
+        """What starts it."""
 
     def __enter__(self) -> Any:
         with (self.directory / "log").open("ab") as log:
