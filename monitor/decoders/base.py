@@ -10,13 +10,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from datetime import date
-from typing import Final, Protocol, TypeVar
+from typing import Final, Protocol, TypeVar, runtime_checkable
 
 import msgspec
 import numpy as np
 
 from monitor.errors import DecodeError
-from monitor.types import SECOND_NS, Domain, FloatArray, Message, SampleBlock, iso_time
+from monitor.types import SECOND_NS, Domain, FloatArray, Json, Message, SampleBlock, iso_time
 
 REASONS: Final = frozenset(
     {
@@ -73,7 +73,10 @@ _EPOCH_DAY = date(1970, 1, 1).toordinal()
 
 
 class Decoder(Protocol):
-    """Bytes in, sample blocks out; pure, and without memory of earlier messages."""
+    """Bytes in, sample blocks out; pure, and without memory of earlier messages unless it is `Remembering`.
+
+    As every plugin it is made with its options and its surroundings.
+    """
 
     @property
     def name(self) -> str:
@@ -82,6 +85,37 @@ class Decoder(Protocol):
 
     def decode(self, message: Message) -> Sequence[SampleBlock]:
         """Return the blocks of one message; raise DecodeError, and nothing else, where it cannot be used."""
+        ...
+
+
+@runtime_checkable
+class Remembering(Protocol):
+    """A decoder whose blocks depend on earlier messages too; what it remembers is stored with the samples.
+
+    A message is acknowledged once its samples are stored. What a decoder keeps back for later must be stored by then
+    as well, or a restart would lose it.
+    """
+
+    @property
+    def changes(self) -> int:
+        """Another number after each message that changed what is remembered."""
+        ...
+
+    def snapshot(self) -> Json:
+        """What is remembered, as JSON with a `version`; of bounded size."""
+        ...
+
+    def restore(self, state: Json) -> None:
+        """Take up what `snapshot` gave; raise ValueError for what cannot be read."""
+        ...
+
+
+@runtime_checkable
+class FileDecoder(Protocol):
+    """A decoder that reads whole files too: their name is the topic, their (unpacked) content the payload."""
+
+    def recognises(self, head: bytes) -> bool:
+        """Whether a file that begins so is of this format; `head` is its first 4096 bytes."""
         ...
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol, TypeVar
 
-from monitor.types import Json, Tick
+from monitor.types import Json, Product, SampleBlock, Tick
 
 In = TypeVar("In", contravariant=True)
 Out = TypeVar("Out", covariant=True)
@@ -34,3 +34,15 @@ class Stage(Protocol[In, Out]):
     def restore(self, state: Json) -> None:
         """Take up a state that `snapshot` gave; raise ValueError for another version."""
         ...
+
+
+class ProductStage(Stage[SampleBlock | Product, Product], Protocol):
+    """A stage that is a plugin: it sees every admitted block, then every product, and adds products of its own.
+
+    As every plugin it is made with its options and its surroundings. `kinds` are the kinds of its own products, which
+    nothing else has: the first level of their topics below the output root. Of products with the same kind, subject
+    and time the revision must rise, and the content of one that was given must never change.
+    """
+
+    @property
+    def kinds(self) -> frozenset[str]: ...

@@ -16,6 +16,7 @@ from monitor.types.findings import (
     PowerLaw,
     Reading,
 )
+from monitor.types.plugging import DEFAULT_PAYLOAD_BYTES, Options, Surroundings
 from monitor.types.product import (
     Product,
 )
@@ -71,6 +72,7 @@ __all__ = [
     "CELL_NS",
     "CLASSES",
     "CONTEXT_CELLS",
+    "DEFAULT_PAYLOAD_BYTES",
     "REGIONS",
     "SECOND_NS",
     "SHADOW_CRAFT",
@@ -98,6 +100,7 @@ __all__ = [
     "LineEnds",
     "MassDensity",
     "Message",
+    "Options",
     "Pair",
     "PhysicalReading",
     "PlasmapauseEstimate",
@@ -116,6 +119,7 @@ __all__ = [
     "ShadowTruth",
     "SpectrumBatch",
     "StationQuality",
+    "Surroundings",
     "Tick",
     "WindowBatch",
     "iso_time",

@@ -1,0 +1,46 @@
+"""What is handed to a plugin when it is made: its options, and where it finds itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+DEFAULT_PAYLOAD_BYTES = 4 * 1024 * 1024
+
+
+class Options(BaseModel):
+    """Base of the options of every plugin: frozen, no unknown keys, no conversions that hide a mistake, no NaN."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a plugin may know of the monitor that it works in.
+
+    Attributes
+    ----------
+    name : str
+        What it is called in the configuration, in metrics and in the log.
+    folder : Path or None
+        A folder of its own that outlives it, made on demand by whoever writes there; None where nothing is kept.
+    stations, craft : tuple of str
+        What is monitored: codes of stations, ids of spacecraft.
+    lateness_s, craft_lateness_s : float
+        How long windows wait for the last samples.
+    root : str
+        Topic root of the output.
+    maximum_payload_bytes : int
+        Larger messages are refused.
+    """
+
+    name: str
+    folder: Path | None = None
+    stations: tuple[str, ...] = ()
+    craft: tuple[str, ...] = ()
+    lateness_s: float = 120.0
+    craft_lateness_s: float = 60.0
+    root: str = "geospace/v1"
+    maximum_payload_bytes: int = DEFAULT_PAYLOAD_BYTES
