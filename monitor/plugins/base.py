@@ -49,8 +49,13 @@ class Feed(Protocol):
         """End of the newest stored sample of a station or spacecraft (ns UTC); None where there is none."""
         ...
 
-    async def gaps(self, source: str, begin_ns: int, end_ns: int) -> list[tuple[int, int]]:
-        """The stretches (ns UTC) between two times in which no number of a station or spacecraft is stored."""
+    async def gaps(
+        self, source: str, begin_ns: int, end_ns: int, components: Sequence[str] = ()
+    ) -> list[tuple[int, int]]:
+        """The stretches (ns UTC) between two times in which no number of a station or spacecraft is stored.
+
+        Where `components` are named, numbers of others do not count.
+        """
         ...
 
     async def take(self, items: Sequence[Message | SampleBlock], position: Json = None) -> Taken:

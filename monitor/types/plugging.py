@@ -30,6 +30,8 @@ class Surroundings:
         What is monitored: codes of stations, ids of spacecraft.
     lateness_s, craft_lateness_s : float
         How long windows wait for the last samples.
+    revise_s, craft_revise_s : float
+        How far back, counted from a source's own clock, samples can still change a product.
     root : str
         Topic root of the output.
     maximum_payload_bytes : int
@@ -42,5 +44,7 @@ class Surroundings:
     craft: tuple[str, ...] = ()
     lateness_s: float = 120.0
     craft_lateness_s: float = 60.0
+    revise_s: float = 86_400.0
+    craft_revise_s: float = 3600.0
     root: str = "geospace/v1"
     maximum_payload_bytes: int = DEFAULT_PAYLOAD_BYTES

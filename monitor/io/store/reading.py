@@ -10,12 +10,13 @@ import json
 import logging
 import sqlite3
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Self
 
 from monitor.io.store.file import read_only, require_store, translated
+from monitor.io.store.gaps import gaps_between
 from monitor.io.store.queries import EVENT, LATEST, UPDATES
 from monitor.io.store.rows import SAMPLE_COLUMNS, OutboxRow, stored_block
 from monitor.types import Json, Product, SampleBlock
@@ -114,6 +115,29 @@ class StoreReader:
                     yield row, block
             if not page:
                 return
+
+    def gaps(
+        self, source: str, begin_ns: int, end_ns: int, components: Collection[str] = ()
+    ) -> list[tuple[int, int]]:
+        """The stretches (ns UTC, rising) of [begin, end) in which no number of a source is stored.
+
+        Where `components` are named, numbers of others do not count. What is past its retention is a gap, too.
+        """
+        return gaps_between(self._overlapping(source, begin_ns, end_ns), begin_ns, end_ns, components)
+
+    def _overlapping(self, source: str, begin_ns: int, end_ns: int) -> Iterator[SampleBlock]:
+        """Blocks of a source that reach into [begin, end), in no certain order."""
+        sql = (
+            f"SELECT row, {SAMPLE_COLUMNS} FROM sample WHERE source = :source AND (end_ns, row) > (:end, :row)"  # noqa: S608 (constants)
+            f" AND t0_ns < :before ORDER BY end_ns, row LIMIT {_PAGE_ROWS}"
+        )
+        at = (begin_ns, 1 << 62)
+        while page := self._page(sql, {"source": source, "end": at[0], "row": at[1], "before": end_ns}):
+            for stored in page:
+                at = (stored[5], stored[0])
+                block = self._block(stored)
+                if block is not None:
+                    yield block
 
     def _first_row(self, source: str | None, start_ns: int) -> int:
         names = list(self.sources()) if source is None else [source]
