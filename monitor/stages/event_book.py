@@ -253,7 +253,9 @@ class EventBook:
             part_of = record.content.get("part_of")
         content = self._content(memory, name, crossing, part_of)
         if record is not None and record.adopted:
-            if not record.is_open or seen.end_ns < _due_ns(record, seen):
+            # What is found just as it was said goes on from there; what looks otherwise has some time to come right.
+            found = seen.end_ns >= record.said_ns and record.content == content
+            if not record.is_open or (not found and seen.end_ns < _due_ns(record, seen)):
                 return record, []
             record.adopted = False
             if says_the_same(self._parameters, record, content):

@@ -409,6 +409,19 @@ class TestTotalLoss:
             events = sorted((one[0], one[1]) for one in standing(before + after))
             assert events == sorted((one[0], one[1]) for one in standing(storm_said))
 
+    def test_event_that_is_found_as_it_was_said_goes_on_without_delay(self) -> None:
+        # The first doubt is the last that was said; the second ends the event.
+        seen, after = windows(IN, IN, IN, IN, OUT, OUT, IN), windows(IN, first=7)
+        undisturbed = stage()
+        said = told(undisturbed, seen)
+        assert lines(said, "KEV-IVA") == ["KEV-IVA inward begin", "KEV-IVA inward update"]
+        rebuilt = stage()
+        rebuilt.adopt(stored(said))
+        assert told(rebuilt, seen) == []
+        ended = told(undisturbed, after)
+        assert "KEV-IVA inward end returned" in lines(ended)
+        assert [one.body for one in told(rebuilt, after)] == [one.body for one in ended]
+
     def test_event_that_the_rebuilt_machine_does_not_find_is_withdrawn(self) -> None:
         said = told(stage(), windows(IN, IN, *[IN] * 8, OUT, OUT))
         running = stage()
