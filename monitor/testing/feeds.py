@@ -73,10 +73,12 @@ class RecordingFeed:
     def newest_ns(self, source: str) -> int | None:
         return max((block.end_ns for block in self._blocks(source)), default=None)
 
-    async def gaps(self, source: str, begin_ns: int, end_ns: int) -> list[tuple[int, int]]:
+    async def gaps(
+        self, source: str, begin_ns: int, end_ns: int, components: Sequence[str] = ()
+    ) -> list[tuple[int, int]]:
         await asyncio.sleep(0)
         gaps, at = [], begin_ns
-        for begin, end in sorted(_stretches(self._blocks(source))):
+        for begin, end in sorted(_stretches(self._blocks(source), components)):
             if begin > at:
                 gaps.append((at, min(begin, end_ns)))
             at = max(at, end)
@@ -121,11 +123,12 @@ def _check_items(items: object) -> None:
             raise AssertionError(f"take was given a block that is none: {error}") from None
 
 
-def _stretches(blocks: Sequence[SampleBlock]) -> list[tuple[int, int]]:
-    """Where there is a number, as (begin, end) in ns."""
+def _stretches(blocks: Sequence[SampleBlock], components: Sequence[str]) -> list[tuple[int, int]]:
+    """Where there is a number, of some components where they are named, as (begin, end) in ns."""
     found = []
     for block in blocks:
-        for place in np.flatnonzero(np.isfinite(block.values).any(axis=0)).tolist():
+        rows = [place for place, name in enumerate(block.components) if not components or name in components]
+        for place in np.flatnonzero(np.isfinite(block.values[rows]).any(axis=0)).tolist():
             begin = block.t0_ns + place * block.step_ns
             found.append((begin, begin + block.step_ns))
     return found
