@@ -36,13 +36,14 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from monitor.config import Config, quick_config
 from monitor.daemon.worker import Worker
-from monitor.decoders import DECODERS
+from monitor.decoders.native import NativeDecoder
 from monitor.errors import BrokerError, DecodeError
 from monitor.io.broker import LocalBroker, find_mosquitto
 from monitor.io.metrics import Metrics
 from monitor.io.mqtt import MqttLink, MqttSettings
 from monitor.io.store import Store
 from monitor.pipeline import Pipeline
+from monitor.plugins import surroundings_of
 from monitor.types import SECOND_NS, Message, SampleBlock, iso_time
 
 FILTER = "geospace/v1/in/mag/+"
@@ -262,7 +263,7 @@ def time_decoding(config: Config, case: Case, start_ns: int) -> dict[str, float]
         )
         for number in range(min(case.messages, TIMED_MESSAGES))
     ]
-    decoder = DECODERS["native"]({"maximum_payload_bytes": config.intake.maximum_payload_bytes})
+    decoder = NativeDecoder(NativeDecoder.Options(), surroundings_of(config, "native"))
     pipeline = Pipeline(config)
     for message in messages[:100]:
         decoder.decode(message)

@@ -7,6 +7,7 @@
     ├── DecodeError          bytes or samples that cannot be used; carries a reason for the counter
     ├── ArchiveError         a file that is missing, unreadable or not what it says
     ├── ModelError           a learned model that is incomplete, changed, or made for something else
+    ├── PluginError          a plugin that cannot be found, imported, made, or relied upon
     ├── StoreError           the durable store cannot take or give what was asked
     │   └── StoreDamagedError    its file is damaged: only a restart, which sets it aside, helps
     └── BrokerError          the broker cannot be reached, refuses, or went away
@@ -86,6 +87,25 @@ class ModelError(MonitorError):
     def __init__(self, path: str, message: str) -> None:
         self.path = path
         super().__init__(f"{path}: {message}")
+
+
+class PluginError(MonitorError):
+    """A plugin that cannot be found, imported, made, or relied upon.
+
+    Attributes
+    ----------
+    plugin : str
+        Its name.
+    distribution : str
+        Which distribution brought it, with its version; empty where none did.
+    reason : str
+        What is wrong, and what to do.
+    """
+
+    def __init__(self, plugin: str, distribution: str, reason: str) -> None:
+        self.plugin, self.distribution = plugin, distribution
+        self.reason = reason if len(reason) <= 600 else reason[:597] + "..."
+        super().__init__(f"plugin {plugin}{f' ({distribution})' if distribution else ''}: {self.reason}")
 
 
 class StoreError(MonitorError):

@@ -31,6 +31,7 @@ from monitor.cli.options import (
 )
 from monitor.config import Config, load_config
 from monitor.errors import ConfigurationError, MonitorError
+from monitor.plugins import installed, unusable_plugins
 from monitor.types import SECOND_NS
 
 __all__ = ["EXIT_CONFIGURATION", "EXIT_DONE", "EXIT_FAILED", "main"]
@@ -259,21 +260,21 @@ def _check_config(options: argparse.Namespace) -> int:
 
 
 def _checked(options: argparse.Namespace) -> Config:
-    """The configuration, whose models can be used; ConfigurationError with every fault."""
+    """The configuration, whose models and plugins can be used; ConfigurationError with every fault."""
     from monitor.config.reading import read_document
     from monitor.pipeline.loading import unusable_models
 
-    file = config_path(options)
-    config = load_config(file)
-    unusable = unusable_models(config)
+    file, registry = config_path(options), installed()
+    config = load_config(file, registry)
+    unusable: dict[tuple[str | int, ...], str] = {
+        ("models", kind): f"models.{kind}: {why}" for kind, why in unusable_models(config).items()
+    }
+    unusable |= unusable_plugins(config, registry)
     if unusable:
         document = read_document(file.read_text(encoding="utf-8"), str(file))
-        for kind, why in unusable.items():
-            document.fault_at(
-                document.place(("models", kind)),
-                f"models.{kind}: {why}; the daemon would start without it, degraded",
-            )
-        raise ConfigurationError(document.faults)
+        for path, why in unusable.items():
+            document.fault_at(document.place(path), f"{why}; the daemon would start without it, degraded")
+        raise ConfigurationError(sorted(document.faults, key=lambda fault: (fault.line, fault.column)))
     return config
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from monitor.config import Config, load_config, quick_config
 from monitor.errors import MonitorError
+from monitor.plugins import installed
 
 EXIT_DONE, EXIT_FAILED, EXIT_CONFIGURATION = 0, 1, 78
 _DEFAULT_CONFIGS = (Path("config.yaml"), Path("/etc/geospace-monitor/config.yaml"))
@@ -31,7 +32,7 @@ def configuration(options: argparse.Namespace) -> Config:
         raise MonitorError("give either -c or --pair and --craft, not both")
     if quick:
         return quick_config(options.pair, options.craft)
-    config = load_config(config_path(options))
+    config = load_config(config_path(options), installed())
     logging.getLogger().setLevel(config.log.level.upper())
     return config
 

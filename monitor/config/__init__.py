@@ -1,7 +1,7 @@
 """Configuration: `config.yaml` → `Config`, or every fault at once as `file:line:column: message`.
 
 `reading` turns YAML into data with places, `schema`, `mqtt` and `model` say what each value may be, `agreement` what
-several must agree on, `shadows` what is injected, `checking` brings them together and `messages` writes the lines for the operator.
+several must agree on, `shadows` what is injected, `catalogue` what is asked of plugins, `checking` brings them together and `messages` writes the lines for the operator.
 """
 
 from __future__ import annotations
@@ -9,23 +9,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from monitor.config.catalogue import Catalogue, NothingInstalled
 from monitor.config.checking import check
+from monitor.config.messages import ValueFault
 from monitor.config.model import Config, StationEntry
 from monitor.config.mqtt import Mqtt
 from monitor.config.reading import MAXIMUM_CHARACTERS, Document, Place, read_document, show
-from monitor.config.schema import Input
+from monitor.config.schema import Input, PluginEntry
 from monitor.config.shadows import shadow_sources, shadow_subjects, with_shadows
 from monitor.config.topics import filters_overlap, topic_matches
 from monitor.errors import ConfigurationError, Fault
 
-DEFAULT_DECODERS = frozenset({"imagmqtt", "native"})
+_NOTHING = NothingInstalled()
 
 __all__ = [
-    "DEFAULT_DECODERS",
+    "Catalogue",
     "Config",
     "Input",
     "Mqtt",
+    "PluginEntry",
     "StationEntry",
+    "ValueFault",
     "filters_overlap",
     "load_config",
     "parse_config",
@@ -37,8 +41,14 @@ __all__ = [
 ]
 
 
-def load_config(path: Path, known_decoders: frozenset[str] = DEFAULT_DECODERS) -> Config:
+def load_config(path: Path, catalogue: Catalogue = _NOTHING) -> Config:
     """Read and check a configuration file.
+
+    Parameters
+    ----------
+    path : Path
+    catalogue : Catalogue, optional
+        Knows the plugins; without it no decoder and no plugin may be named.
 
     Raises
     ------
@@ -64,12 +74,12 @@ def load_config(path: Path, known_decoders: frozenset[str] = DEFAULT_DECODERS) -
         raise ConfigurationError(
             [Fault(show(file), 1, 1, "is not a possible path; name a file with -c")]
         ) from error
-    return parse_config(text, file, known_decoders)
+    return parse_config(text, file, catalogue)
 
 
-def parse_config(text: str, file: str, known_decoders: frozenset[str] = DEFAULT_DECODERS) -> Config:
+def parse_config(text: str, file: str, catalogue: Catalogue = _NOTHING) -> Config:
     """Check the text of a configuration; `file` is its name in messages. Raises as `load_config` does."""
-    return check(read_document(text, file), known_decoders)
+    return check(read_document(text, file), catalogue)
 
 
 def quick_config(pairs: Sequence[str], craft: Sequence[str]) -> Config:
@@ -86,4 +96,4 @@ def quick_config(pairs: Sequence[str], craft: Sequence[str]) -> Config:
     for option, texts in (("pairs", pairs), ("craft", craft)):
         for index, text in enumerate(texts):
             document.values[(option, index)] = Place(index + 1, 1, show(text))
-    return check(document, DEFAULT_DECODERS, allow_unknown_stations=True)
+    return check(document, _NOTHING, allow_unknown_stations=True)

@@ -6,37 +6,38 @@ What several values must agree on is checked afterwards, over the values that ar
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
-from importlib import metadata
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from monitor.config.agreement import agreement_faults
-from monitor.config.messages import message_of, model_at, unknown_key_message
+from monitor.config.catalogue import Catalogue
+from monitor.config.messages import ValueFault, message_of, unknown_key_message
 from monitor.config.model import Config, StationEntry
 from monitor.config.reading import Document, Path, show, show_key
 from monitor.config.schema import (
-    DECODER_OPTIONS,
     ChainName,
     CraftId,
     Input,
-    NoOptions,
+    InstanceName,
     PairText,
+    PluginEntry,
     StationCode,
 )
-from monitor.errors import ConfigurationError, Fault
-from monitor.types import Json
+from monitor.errors import ConfigurationError, Fault, PluginError
+from monitor.types import Json, Kind
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
-
-PLUGIN_GROUP = "geospace_monitor.plugins"
-"""Entry points of this group are plugins that can be switched on."""
 
 _CRAFT: TypeAdapter[str] = TypeAdapter(CraftId)
 _PAIR: TypeAdapter[str] = TypeAdapter(PairText)
 _CODE: TypeAdapter[str] = TypeAdapter(StationCode)
 _CHAIN: TypeAdapter[str] = TypeAdapter(ChainName)
+_INSTANCE: TypeAdapter[str] = TypeAdapter(InstanceName)
 _MODELS: Mapping[str, type[BaseModel]] = {
     name: field.annotation
     for name, field in Config.model_fields.items()
@@ -44,12 +45,10 @@ _MODELS: Mapping[str, type[BaseModel]] = {
 }
 
 
-def check(
-    document: Document, known_decoders: frozenset[str], *, allow_unknown_stations: bool = False
-) -> Config:
+def check(document: Document, catalogue: Catalogue, *, allow_unknown_stations: bool = False) -> Config:
     """Return the configuration that a document holds; raise ConfigurationError with all its faults, in their order."""
     if () not in document.spoiled:
-        parts = _Parts(document, known_decoders)
+        parts = _Parts(document, catalogue)
         values = parts.validate()
         agreement_faults(document, values, parts.paths, allow_unknown_stations=allow_unknown_stations)
         if not document.faults:
@@ -64,9 +63,9 @@ def _position(fault: Fault) -> tuple[int, int]:
 class _Parts:
     """Validates the parts of a document one by one; `paths` says where the good items of a list stand."""
 
-    def __init__(self, document: Document, known_decoders: frozenset[str]) -> None:
+    def __init__(self, document: Document, catalogue: Catalogue) -> None:
         self._document = document
-        self._known_decoders = known_decoders
+        self._catalogue = catalogue
         self.paths: dict[str, list[Path]] = {}
 
     def validate(self) -> dict[str, Any]:
@@ -119,13 +118,13 @@ class _Parts:
         entry = self._value(TypeAdapter(Input), raw, path, Input)
         if entry is None:
             return None
-        if entry.decoder not in self._known_decoders:
-            allowed = ", ".join(sorted(self._known_decoders))
+        known = self._catalogue.names("decoder")
+        if entry.decoder not in known:
+            allowed = ", ".join(known) or "none"
             self._fault((*path, "decoder"), f"found decoder {show(entry.decoder)}; allowed: {allowed}")
-            return entry
-        model = DECODER_OPTIONS.get(entry.decoder, NoOptions)
-        options = self._value(TypeAdapter(model), entry.options, (*path, "options"), model)
-        return entry if options is None else entry.model_copy(update={"options": options.model_dump()})
+        else:
+            self._options(entry.decoder, entry.options, (*path, "options"), (*path, "decoder"))
+        return entry
 
     def _stations(self, raw: dict[str, Json]) -> dict[str, StationEntry]:
         entries: dict[str, StationEntry] = {}
@@ -158,19 +157,47 @@ class _Parts:
             chains[name] = tuple(pair for pair in read if pair is not None)
         return chains
 
-    def _plugins(self, raw: dict[str, Json]) -> dict[str, dict[str, Any]]:
-        installed = sorted(entry.name for entry in metadata.entry_points(group=PLUGIN_GROUP))
-        plugins: dict[str, dict[str, Any]] = {}
-        for name, body in raw.items():
-            path: Path = ("plugins", name)
-            if name not in installed:
-                listed = ", ".join(installed) or "none"
-                self._fault(path, f"no plugin {show_key(name)} is installed; installed: {listed}", key=True)
-            elif body is not None and not isinstance(body, dict):
-                self._fault(path, f"found {self._text(path)}; it must be a mapping (option: value)")
-            else:
-                plugins[name] = body or {}
-        return plugins
+    def _plugins(self, raw: dict[str, Json]) -> dict[str, PluginEntry]:
+        read = ((name, self._plugin(name, body, ("plugins", name))) for name, body in raw.items())
+        return {name: entry for name, entry in read if entry is not None}
+
+    def _plugin(self, name: str, body: Json, path: Path) -> PluginEntry | None:
+        """A plugin that is switched on; it is called as the plugin itself where `plugin` is left out."""
+        if self._value(_INSTANCE, name, path, key=True) is None:
+            return None
+        if body is not None and not isinstance(body, dict):
+            self._fault(path, f"found {self._text(path)}; it must be a mapping (option: value)")
+            return None
+        options = dict(body or {})
+        plugin = options.pop("plugin", name)
+        here = (*path, "plugin") if "plugin" in (body or {}) else path
+        if not isinstance(plugin, str) or plugin not in self._catalogue.names():
+            shown = show_key(plugin) if isinstance(plugin, str) else self._text(here)
+            listed = ", ".join(self._catalogue.names()) or "none"
+            message = f"no plugin {shown} is installed; installed: {listed}"
+            self._fault(here, message, key=here == path)
+            return None
+        kind = self._options(plugin, options, path, here)
+        return None if kind is None else PluginEntry(plugin=plugin, kind=kind, options=options)
+
+    def _options(self, plugin: str, options: dict[str, Json], path: Path, named_at: Path) -> Kind | None:
+        """What a plugin is; what is wrong with its options becomes faults at their places.
+
+        One that cannot be imported is no fault here: the daemon goes on without it.
+        """
+        try:
+            kind = self._catalogue.kind_of(plugin)
+        except PluginError as error:
+            self._fault(named_at, str(error), key=named_at == path)
+            return None
+        try:
+            faults = self._catalogue.faults(plugin, options)
+        except PluginError as error:
+            logger.debug("%s", error)
+            faults = ()
+        for fault in faults:
+            self._placed(fault, path)
+        return kind
 
     def _value(
         self,
@@ -186,13 +213,15 @@ class _Parts:
             return adapter.validate_python(raw)
         except ValidationError as error:
             for detail in error.errors(include_url=False):
-                loc = detail["loc"]
-                at = (*path, *loc)
-                # The message of a fault in a key must not be placed at its value.
-                on_key = key or detail["type"] == "extra_forbidden"
-                place = self._document.place(at, key=on_key)
-                self._fault(at, message_of(detail, place, model_at(model, loc[:-1])), key=on_key)
+                self._placed(ValueFault.of(detail, model), path, key=key)
         return None
+
+    def _placed(self, fault: ValueFault, path: Path, *, key: bool = False) -> None:
+        """Note a fault in what stands at a path."""
+        at = (*path, *fault.path)
+        # The message of a fault in a key must not be placed at its value.
+        on_key = key or fault.kind == "extra_forbidden"
+        self._fault(at, message_of(fault, self._document.place(at, key=on_key)), key=on_key)
 
     def _text(self, path: Path) -> str:
         return self._document.place(path).text

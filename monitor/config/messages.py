@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, get_args
 
 from pydantic import BaseModel
@@ -37,24 +38,60 @@ _ADVICE = {
 }
 
 
-def message_of(error: ErrorDetails, place: Place, model: type[BaseModel] | None) -> str:
-    """Return the operator's line for one pydantic error; `model` is what holds the key, where a model does."""
-    kind = error["type"]
-    context: dict[str, Any] = error.get("ctx", {})
+@dataclass(frozen=True, slots=True)
+class ValueFault:
+    """One fault that pydantic found, in plain values: that of a plugin's options may come from another process.
+
+    Attributes
+    ----------
+    path : tuple of str or int
+        Where it is, from what was validated on.
+    kind : str
+        Pydantic's name of it.
+    text : str
+        Pydantic's words, or those of the validator that raised.
+    context : mapping of str to str
+        What belongs to the kind: the bound that was broken, the values that are allowed.
+    keys : tuple of str
+        The keys that are allowed there.
+    """
+
+    path: tuple[str | int, ...]
+    kind: str
+    text: str
+    context: Mapping[str, str] = field(default_factory=dict)
+    keys: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, error: ErrorDetails, model: type[BaseModel] | None) -> ValueFault:
+        """The fault that an error is; `model` is what was validated."""
+        context: dict[str, Any] = error.get("ctx", {})
+        path, kind = error["loc"], error["type"]
+        holder = model_at(model, path[:-1])
+        return cls(
+            path,
+            kind,
+            str(context["error"]) if kind == "value_error" else error["msg"],
+            {name: str(value) for name, value in context.items() if name != "error"},
+            tuple(holder.model_fields) if holder else (),
+        )
+
+
+def message_of(fault: ValueFault, place: Place) -> str:
+    """Return the operator's line for one fault at its place."""
+    kind = fault.kind
     if kind == "value_error":
-        return str(context["error"])
+        return fault.text
     if kind == "extra_forbidden":
-        return unknown_key_message(str(error["loc"][-1]), model.model_fields if model else ())
+        return unknown_key_message(str(fault.path[-1]), fault.keys)
     if kind == "missing":
-        return f"the key {error['loc'][-1]} is missing here; add it"
+        return f"the key {fault.path[-1]} is missing here; add it"
     if kind in _BOUND:
         key, words = _BOUND[kind]
-        return f"found {place.text}; it must be {words} {context[key]}"
+        return f"found {place.text}; it must be {words} {fault.context[key]}"
     if kind == "literal_error":
-        return _wrong_type(place, f"one of {str(context['expected']).replace(' or ', ', ')}")
-    return _wrong_type(
-        place, _EXPECTED.get(kind, error["msg"]), quotable=kind in ("string_type", "path_type")
-    )
+        return _wrong_type(place, f"one of {fault.context['expected'].replace(' or ', ', ')}")
+    return _wrong_type(place, _EXPECTED.get(kind, fault.text), quotable=kind in ("string_type", "path_type"))
 
 
 def unknown_key_message(key: str, allowed: Iterable[str]) -> str:

@@ -19,15 +19,16 @@ from monitor.config.schema import (
     CraftWindows,
     Density,
     Events,
-    ImagmqttOptions,
     Injection,
     Input,
+    InstanceName,
     Intake,
     Log,
     Models,
     Outputs,
     PairText,
     Plasmapause,
+    PluginEntry,
     Resonance,
     Section,
     Spectra,
@@ -51,7 +52,7 @@ SAME_SITE_DEG = 0.1
 """A position that differs by less from the shipped one is the same site, written with fewer digits."""
 
 DEFAULT_INPUTS: tuple[Input, ...] = (
-    Input(decoder="imagmqtt", topic="impf/+/+/+/+", options=ImagmqttOptions().model_dump()),
+    Input(decoder="imagmqtt", topic="impf/+/+/+/+", options={"declination_unit": "degrees"}),
     Input(decoder="native", topic="geospace/v1/in/#"),
 )
 
@@ -135,7 +136,7 @@ class Config(BaseModel):
     intake: Intake = Intake()
     injection: Injection = Injection()
     log: Log = Log()
-    plugins: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    plugins: dict[InstanceName, PluginEntry] = Field(default_factory=dict)
 
     def with_public_url(self, url: str) -> Config:
         """The same with a URL for links, where none is configured."""

@@ -15,11 +15,12 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from monitor.config.reading import show
 from monitor.config.topics import filter_fault, root_fault
-from monitor.types import CELL_NS, SECOND_NS, WINDOW_CELLS, Pair
+from monitor.types import CELL_NS, SECOND_NS, WINDOW_CELLS, Kind, Pair
 
 _STATION_CODE = re.compile(r"[A-Z0-9]{2,8}")
 _CRAFT_ID = re.compile(r"[A-Z0-9_]{2,16}")
 _CHAIN_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_INSTANCE_NAME = re.compile(r"[A-Za-z0-9_-]{1,40}")
 _PAIR = re.compile(r"([A-Z0-9]{2,8})-([A-Z0-9]{2,8})(?::([0-9]{1,3}(?:\.[0-9]{1,12})?))?", re.IGNORECASE)
 
 
@@ -52,6 +53,15 @@ def parse_chain_name(text: str) -> str:
     return text
 
 
+def parse_instance_name(text: str) -> str:
+    """Return the name under which a plugin is switched on; raise ValueError where it cannot be one of a folder."""
+    if not _INSTANCE_NAME.fullmatch(text):
+        raise ValueError(
+            f"found plugin {show(text)}; a name is 1 to 40 letters, digits, _ or -, such as cdaweb"
+        )
+    return text
+
+
 def parse_pair(text: str) -> Pair:
     """Read `POLEWARD-EQUATORWARD` or `POLEWARD-EQUATORWARD:L`; raise ValueError for anything else."""
     match = _PAIR.fullmatch(text)
@@ -74,6 +84,7 @@ def _normal_pair(text: str) -> str:
 StationCode = Annotated[str, AfterValidator(parse_station_code)]
 CraftId = Annotated[str, AfterValidator(parse_craft_id)]
 ChainName = Annotated[str, AfterValidator(parse_chain_name)]
+InstanceName = Annotated[str, AfterValidator(parse_instance_name)]
 PairText = Annotated[str, AfterValidator(_normal_pair)]
 
 
@@ -132,7 +143,7 @@ class Input(Section):
     decoder: Text
     topic: Annotated[str, AfterValidator(_filter)]
     options: dict[str, Any] = Field(default_factory=dict)
-    """The decoder's own options; those that `DECODER_OPTIONS` knows are checked and complete."""
+    """The decoder's own options, as they were written."""
 
     @property
     def filters(self) -> tuple[str, ...]:
@@ -142,18 +153,13 @@ class Input(Section):
         return (self.topic,)
 
 
-class NoOptions(Section):
-    """A decoder that takes no options."""
+class PluginEntry(Section):
+    """A plugin that is switched on, under a name of its own."""
 
-
-class ImagmqttOptions(Section):
-    """Options of the decoder `imagmqtt`: the unit in which D and I arrive."""
-
-    declination_unit: Literal["degrees", "arcmin"] = "degrees"
-
-
-DECODER_OPTIONS: dict[str, type[Section]] = {"imagmqtt": ImagmqttOptions}
-"""The options of each decoder; one that is not named takes none."""
+    plugin: Text
+    kind: Kind
+    options: dict[str, Any] = Field(default_factory=dict)
+    """As they were written."""
 
 
 class Windows(Section):

@@ -15,14 +15,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from monitor.config import Config, topic_matches
+from monitor.config import Config
 from monitor.daemon.bursts import bounded
 from monitor.daemon.checkpoint import Checkpoints
 from monitor.daemon.complaints import Complaints
 from monitor.daemon.failures import Failures
 from monitor.daemon.recovery import Reach, Recovery, pieces, stored_product, subjects_of
+from monitor.daemon.routes import Routes
 from monitor.daemon.watched import show_watched
-from monitor.decoders import DECODERS, Decoder
 from monitor.decoders.base import checked
 from monitor.errors import DecodeError, StoreDamagedError, StoreError
 from monitor.io.metrics import Metrics
@@ -30,6 +30,7 @@ from monitor.io.store import Store
 from monitor.io.store.rows import content
 from monitor.pipeline import Pipeline
 from monitor.pipeline.guard import Failure
+from monitor.plugins import Registry, installed
 from monitor.types import SECOND_NS, Json, Message, Product, SampleBlock, Tick
 
 logger = logging.getLogger(__name__)
@@ -71,6 +72,8 @@ class Worker:
         The time of day (ns UTC): for what is said about now, never for the windows.
     on_step : callable
         Called with every step of what may take long: it goes on.
+    registry : Registry, optional
+        Makes the decoders; by default from what is installed.
     """
 
     def __init__(
@@ -81,6 +84,7 @@ class Worker:
         on_product: Callable[[Product], None] | None = None,
         wall_ns: Callable[[], int] = time.time_ns,
         on_step: Callable[[], None] = lambda: None,
+        registry: Registry | None = None,
     ) -> None:
         self._config = config
         self._wall_ns = wall_ns
@@ -88,11 +92,7 @@ class Worker:
         self._store = store
         self._metrics = metrics
         self._on_product = on_product
-        self._routes = [
-            (topic, entry.decoder, _decoder(entry.decoder, config, entry.options))
-            for entry in config.inputs
-            for topic in entry.filters
-        ]
+        self._routes = Routes(config, installed() if registry is None else registry)
         self._root = f"{config.outputs.root}/"
         self._input_root = f"{config.outputs.root}/in/"
         self._failures = Failures(metrics)
@@ -355,25 +355,25 @@ class Worker:
             why = f"it is below the output root {self._root[:-1]}; take it out of the inputs"
             self._reject(_UNROUTED, message.topic, DecodeError("own_output", why))
             return []
-        for topic, name, decoder in self._routes:
-            if topic_matches(topic, message.topic):
-                self._metrics.message_received(name)
-                try:
-                    blocks = checked(decoder.decode(message), message)
-                    for block in blocks:
-                        self.pipeline.admit(block)
-                except DecodeError as error:
-                    self._reject(name, message.topic, error)
-                    return []
-                except Exception as error:  # noqa: BLE001  (unacknowledged it would come back at every start)
-                    self._failures.note(Failure(f"decoder_{name}", message.topic, error))
-                    self._reject(name, message.topic, DecodeError("decoder_failed", repr(error)))
-                    return []
-                return blocks
-        self._reject(
-            _UNROUTED, message.topic, DecodeError("no_decoder", "no input is configured for this topic")
-        )
-        return []
+        route = self._routes.decoder(message.topic)
+        if route is None:
+            why = "no input is configured for this topic"
+            self._reject(_UNROUTED, message.topic, DecodeError("no_decoder", why))
+            return []
+        name, decoder = route
+        self._metrics.message_received(name)
+        try:
+            blocks = checked(decoder.decode(message), message)
+            for block in blocks:
+                self.pipeline.admit(block)
+        except DecodeError as error:
+            self._reject(name, message.topic, error)
+            return []
+        except Exception as error:  # noqa: BLE001  (unacknowledged it would come back at every start)
+            self._failures.note(Failure(f"decoder_{name}", message.topic, error))
+            self._reject(name, message.topic, DecodeError("decoder_failed", repr(error)))
+            return []
+        return blocks
 
     def _reject(self, decoder: str, topic: str, error: DecodeError) -> None:
         self._metrics.message_rejected(decoder, error.reason)
@@ -388,7 +388,3 @@ class Worker:
         yield
         self._metrics.stage_duration(stage, time.perf_counter() - begin)
         self._on_step()
-
-
-def _decoder(name: str, config: Config, options: Mapping[str, object]) -> Decoder:
-    return DECODERS[name]({**options, "maximum_payload_bytes": config.intake.maximum_payload_bytes})

@@ -37,7 +37,6 @@ REASONS: Final = frozenset(
 )
 """The words that a `DecodeError` of this package carries: labels of a counter, so fixed and few."""
 
-MAXIMUM_PAYLOAD_BYTES: Final = 4 * 1024 * 1024
 MAXIMUM_SAMPLES: Final = 1_000_000
 EARLIEST_NS: Final = 631_152_000 * SECOND_NS
 """1990-01-01T00:00:00Z: nothing older is taken for a measurement."""
@@ -117,14 +116,6 @@ class FileDecoder(Protocol):
     def recognises(self, head: bytes) -> bool:
         """Whether a file that begins so is of this format; `head` is its first 4096 bytes."""
         ...
-
-
-def payload_limit(options: Mapping[str, object]) -> int:
-    """The largest payload (bytes) that `options` allow: `maximum_payload_bytes`, else `MAXIMUM_PAYLOAD_BYTES`."""
-    limit = options.get("maximum_payload_bytes", MAXIMUM_PAYLOAD_BYTES)
-    if not isinstance(limit, int) or isinstance(limit, bool) or limit < 1:
-        raise ValueError(f"maximum_payload_bytes must be a whole number of at least 1, found {limit!r}")
-    return limit
 
 
 def decode_json(payload: bytes, decoder: msgspec.json.Decoder[T], maximum_bytes: int) -> T:

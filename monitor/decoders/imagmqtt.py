@@ -16,7 +16,6 @@ import numpy as np
 from msgspec import UNSET, UnsetType
 
 from monitor.decoders.base import (
-    Decoder,
     LARGEST_FIELD_nT,
     Limits,
     check_limits,
@@ -25,12 +24,11 @@ from monitor.decoders.base import (
     missing_to_nan,
     parse_step_ns,
     parse_time_ns,
-    payload_limit,
     stack,
     station_code,
 )
 from monitor.errors import DecodeError
-from monitor.types import FloatArray, Message, SampleBlock
+from monitor.types import FloatArray, Message, Options, SampleBlock, Surroundings
 
 AngleUnit: TypeAlias = Literal["degrees", "arcmin"]
 
@@ -72,16 +70,20 @@ class ImagMqttDecoder:
 
     Parameters
     ----------
-    declination_unit : 'degrees' or 'arcmin'
-        In which D and I arrive: publishers differ.
-    maximum_payload_bytes : int
+    options : ImagMqttDecoder.Options
+    surroundings : Surroundings
     """
+
+    class Options(Options):
+        """In which unit D and I arrive: publishers differ."""
+
+        declination_unit: AngleUnit = "degrees"
 
     name = "imagmqtt"
 
-    def __init__(self, declination_unit: AngleUnit, maximum_payload_bytes: int) -> None:
-        self._degrees_per_unit = _DEGREES_PER_UNIT[declination_unit]
-        self._maximum_bytes = maximum_payload_bytes
+    def __init__(self, options: Options, surroundings: Surroundings) -> None:
+        self._degrees_per_unit = _DEGREES_PER_UNIT[options.declination_unit]
+        self._maximum_bytes = surroundings.maximum_payload_bytes
         self._decoder = msgspec.json.Decoder(_Document)
 
     def decode(self, message: Message) -> Sequence[SampleBlock]:
@@ -103,16 +105,6 @@ class ImagMqttDecoder:
         check_limits(tuple(rows), np.stack(list(rows.values())), _LIMITS)
         components, values = _with_horizontal(rows)
         return (SampleBlock(station, components, t0_ns, step_ns, values, level=level),)
-
-
-def imagmqtt_decoder(options: Mapping[str, object]) -> Decoder:
-    """An ImagMQTT decoder; the options are `declination_unit` (degrees) and `maximum_payload_bytes`."""
-    unit = options.get("declination_unit", "degrees")
-    if unit == "degrees":
-        return ImagMqttDecoder("degrees", payload_limit(options))
-    if unit == "arcmin":
-        return ImagMqttDecoder("arcmin", payload_limit(options))
-    raise ValueError(f"declination_unit must be degrees or arcmin, found {unit!r}")
 
 
 def _parse_topic(topic: str) -> tuple[str, int, int]:

@@ -21,7 +21,6 @@ from msgspec import UNSET, UnsetType
 
 from monitor.decoders.base import (
     GROUND_LIMITS,
-    Decoder,
     LARGEST_FIELD_nT,
     Limits,
     check_limits,
@@ -30,12 +29,20 @@ from monitor.decoders.base import (
     decode_json,
     parse_step_ns,
     parse_time_ns,
-    payload_limit,
     stack,
     station_code,
 )
 from monitor.errors import DecodeError
-from monitor.types import SECOND_NS, Domain, FloatArray, Message, SampleBlock, iso_time
+from monitor.types import (
+    SECOND_NS,
+    Domain,
+    FloatArray,
+    Message,
+    Options,
+    SampleBlock,
+    Surroundings,
+    iso_time,
+)
 
 CRAFT_LIMITS: Final[Limits] = {
     "Bx": (-LARGEST_FIELD_nT, LARGEST_FIELD_nT),
@@ -122,13 +129,17 @@ class NativeDecoder:
 
     Parameters
     ----------
-    maximum_payload_bytes : int
+    options : NativeDecoder.Options
+    surroundings : Surroundings
     """
+
+    class Options(Options):
+        """There are none."""
 
     name = "native"
 
-    def __init__(self, maximum_payload_bytes: int) -> None:
-        self._maximum_bytes = maximum_payload_bytes
+    def __init__(self, _options: Options, surroundings: Surroundings) -> None:
+        self._maximum_bytes = surroundings.maximum_payload_bytes
         self._ground = msgspec.json.Decoder(_Ground)
         self._craft = msgspec.json.Decoder(_Craft)
         self._index = msgspec.json.Decoder(_Index)
@@ -158,11 +169,6 @@ class NativeDecoder:
             return decode_json(payload, self._index, self._maximum_bytes), None
         craft = decode_json(payload, self._craft, self._maximum_bytes)
         return craft, craft.frame
-
-
-def native_decoder(options: Mapping[str, object]) -> Decoder:
-    """A native decoder; of the options it knows `maximum_payload_bytes`."""
-    return NativeDecoder(payload_limit(options))
 
 
 def _subject(topic: str) -> tuple[Domain, str]:

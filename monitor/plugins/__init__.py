@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from monitor.plugins.base import GROUPS, Feed, Kind, Sink, Source, StoredProduct, Taken
-from monitor.types import Options, Surroundings
+from monitor.plugins.base import GROUPS, Feed, Sink, Source, StoredProduct, Taken
+from monitor.plugins.found import Found, Home
+from monitor.plugins.registry import Registry, installed, unusable_plugins
+from monitor.plugins.surroundings import surroundings_of
+from monitor.types import Kind, Options, Surroundings
 
 __all__ = [
     "GROUPS",
     "Feed",
+    "Found",
+    "Home",
     "Kind",
     "Options",
+    "Registry",
     "Sink",
     "Source",
     "StoredProduct",
     "Surroundings",
     "Taken",
+    "installed",
+    "surroundings_of",
+    "unusable_plugins",
 ]

@@ -11,11 +11,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Final, Literal, Protocol, TypeAlias
+from typing import Final, Protocol
 
-from monitor.types import Json, Message, SampleBlock
-
-Kind: TypeAlias = Literal["source", "decoder", "stage", "model", "sink"]
+from monitor.types import Json, Kind, Message, SampleBlock
 
 GROUPS: Final[Mapping[Kind, str]] = MappingProxyType(
     {

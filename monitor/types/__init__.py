@@ -16,7 +16,7 @@ from monitor.types.findings import (
     PowerLaw,
     Reading,
 )
-from monitor.types.plugging import DEFAULT_PAYLOAD_BYTES, Options, Surroundings
+from monitor.types.plugging import DEFAULT_PAYLOAD_BYTES, Kind, Options, Surroundings
 from monitor.types.product import (
     Product,
 )
@@ -96,6 +96,7 @@ __all__ = [
     "Illumination",
     "IntArray",
     "Json",
+    "Kind",
     "Label",
     "LineEnds",
     "MassDensity",

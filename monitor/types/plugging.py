@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict
+
+Kind: TypeAlias = Literal["source", "decoder", "stage", "model", "sink"]
+"""What a plugin may be."""
 
 DEFAULT_PAYLOAD_BYTES = 4 * 1024 * 1024
 

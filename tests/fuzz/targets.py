@@ -18,12 +18,13 @@ from pathlib import Path
 import numpy as np
 
 from monitor.config import filters_overlap, load_config, topic_matches
-from monitor.decoders import DECODERS, Decoder
+from monitor.decoders import Decoder
 from monitor.decoders.base import AHEAD_NS, EARLIEST_NS, MAXIMUM_SAMPLES, REASONS
 from monitor.errors import ArchiveError, ConfigurationError, DecodeError
 from monitor.io.files import read_archive
 from monitor.io.store.rows import sample_row, stored_block
-from monitor.types import Message, SampleBlock
+from monitor.plugins import installed
+from monitor.types import Message, SampleBlock, Surroundings
 
 RECEIVED_NS = 1_504_800_000_000_000_000
 """2017-09-07T16:00:00Z: when all messages are received."""
@@ -31,6 +32,7 @@ _SHORTEST_NS, _LONGEST_NS = 50_000_000, 10_800 * 1_000_000_000
 _LARGEST = 1e6
 _CORPUS = Path(__file__).parent / "corpus"
 _SHIPPED = Path(__file__).parents[2] / "config.yaml"
+_PLUGINS = installed()
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +54,11 @@ def targets() -> dict[str, Target]:
     """All targets by name."""
     decoders = [
         Target(
-            f"decoder-{name}", partial(decode, make({}), REASONS), tuple(_MESSAGES.get(name, _ANY_MESSAGE))
+            f"decoder-{name}",
+            partial(decode, decoder_named(name), REASONS),
+            tuple(_MESSAGES.get(name, _ANY_MESSAGE)),
         )
-        for name, make in DECODERS.items()
+        for name in _PLUGINS.names("decoder")
     ]
     others = [
         Target("config", read_config, (_SHIPPED.read_bytes(), b"craft: [MMS1]\n", b"pairs: [TAR-BRZ]\n")),
@@ -64,6 +68,12 @@ def targets() -> dict[str, Target]:
         Target("store-row", read_row, tuple(_rows())),
     ]
     return {target.name: target for target in [*decoders, *others]}
+
+
+def decoder_named(name: str) -> Decoder:
+    """An installed decoder, as it is without options."""
+    decoder: Decoder = _PLUGINS.make("decoder", name, {}, Surroundings(name))
+    return decoder
 
 
 def message(topic: str, payload: bytes) -> bytes:
@@ -117,7 +127,7 @@ def read_config(content: bytes) -> str:
         file.write(content)
         file.flush()
         try:
-            config = load_config(Path(file.name))
+            config = load_config(Path(file.name), _PLUGINS)
         except ConfigurationError as error:
             assert_one_line(*(fault.message for fault in error.faults))
             return (
@@ -255,7 +265,7 @@ def _rows() -> Iterator[bytes]:
     for target in ("native", "imagmqtt"):
         for content in _MESSAGES[target]:
             head, _, payload = content.partition(b"\n")
-            for block in DECODERS[target]({}).decode(Message(head.decode(), payload, RECEIVED_NS)):
+            for block in decoder_named(target).decode(Message(head.decode(), payload, RECEIVED_NS)):
                 row = sample_row(block)
                 data = row[-1]
                 assert isinstance(data, bytes)

@@ -10,7 +10,7 @@ import pytest
 from mutation import Mutator
 from targets import Target, targets
 
-from monitor.decoders import DECODERS
+from monitor.plugins import installed
 
 TARGETS = targets()
 DECODER_TARGETS = [target for name, target in TARGETS.items() if name.startswith("decoder-")]
@@ -37,7 +37,9 @@ def broken(target: Target, count: int, chance: random.Random) -> Counter[str]:
 
 
 def test_every_decoder_is_fuzzed() -> None:
-    assert {target.name.removeprefix("decoder-") for target in DECODER_TARGETS} == set(DECODERS)
+    assert {target.name.removeprefix("decoder-") for target in DECODER_TARGETS} == set(
+        installed().names("decoder")
+    )
 
 
 @pytest.mark.parametrize("target", TARGETS.values(), ids=list(TARGETS))

@@ -36,6 +36,7 @@ from monitor.daemon import house, intake
 from monitor.daemon.runtime import Daemon
 from monitor.daemon.worker import Worker
 from monitor.models.base import bundled
+from monitor.plugins import installed
 from monitor.stages.resonance import ResonanceStage
 from monitor.types import SECOND_NS, SampleBlock, SpectrumBatch, Tick
 
@@ -123,7 +124,7 @@ async def daemon_in_here(directory: Path, broker: Mosquitto) -> AsyncIterator[As
     """A daemon in this process, connected."""
     path = write_config(directory / "here.yaml", broker.url, models={"flr": "physical"})
     ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-    daemon = Daemon(load_config(path), on_ready=ready.set_result)
+    daemon = Daemon(load_config(path, installed()), on_ready=ready.set_result)
     running = asyncio.create_task(daemon.run())
     try:
         async with asyncio.timeout(30), ClientSession(await ready) as client:

@@ -26,6 +26,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from monitor.config import load_config
 from monitor.daemon import injection
 from monitor.daemon.runtime import Daemon
+from monitor.plugins import installed
 from monitor.types import SECOND_NS, SHADOW_CRAFT, SHADOW_PAIR
 
 MINUTE_NS = 60 * SECOND_NS
@@ -138,7 +139,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 async def watched(config: Path, clock: Clock) -> AsyncIterator[Watched]:
     """A running daemon, connected, and its injection too."""
     ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-    daemon = Daemon(load_config(config), on_ready=ready.set_result)
+    daemon = Daemon(load_config(config, installed()), on_ready=ready.set_result)
     task = asyncio.create_task(daemon.run())
     try:
         found = Watched(daemon, clock)
@@ -343,7 +344,7 @@ async def test_switched_off_it_leaves_nothing_retained_behind(
     assert f"region/{SHADOW_CRAFT}" in await asyncio.to_thread(retained, mosquitto.port)
     document = json.loads(config.read_text())
     config.write_text(json.dumps({**document, "injection": {}}))
-    daemon = Daemon(load_config(config))
+    daemon = Daemon(load_config(config, installed()))
     task = asyncio.create_task(daemon.run())
     try:
         deadline = time.monotonic() + PATIENT_S

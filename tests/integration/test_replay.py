@@ -17,13 +17,13 @@ import numpy as np
 import pytest
 from mqtt_kit import Mosquitto
 
-from monitor.decoders import DECODERS
 from monitor.errors import ArchiveError, BrokerError, MonitorError
 from monitor.io.files import open_archives
 from monitor.io.files.series import SourceSeries
 from monitor.jobs import replay as replay_module
 from monitor.jobs.replay import PUBLISH_TIMEOUT_S, replay
-from monitor.types import CELL_NS, SECOND_NS, Domain, Message, SampleBlock, iso_time
+from monitor.plugins import installed
+from monitor.types import CELL_NS, SECOND_NS, Domain, Message, SampleBlock, Surroundings, iso_time
 
 pytestmark = pytest.mark.broker
 
@@ -65,7 +65,7 @@ class Listener:
 @contextlib.asynccontextmanager
 async def listening(broker: Mosquitto, root: str = "geospace/v1") -> AsyncIterator[Listener]:
     listener = Listener()
-    decoder = DECODERS["native"]({})
+    decoder = installed().make("decoder", "native", {}, Surroundings("native"))
     async with aiomqtt.Client("127.0.0.1", broker.port) as client:
         await client.subscribe(f"{root}/in/#", qos=1)
 

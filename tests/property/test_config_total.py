@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from monitor.config import Config, filters_overlap, parse_config, quick_config, topic_matches
 from monitor.errors import ConfigurationError, Fault
+from monitor.plugins import installed
 
 SHIPPED = (Path(__file__).parents[2] / "config.yaml").read_text(encoding="utf-8")
 SHORT = "\n".join(line.partition("  #")[0] for line in SHIPPED.splitlines() if not line.startswith("#"))
@@ -22,6 +23,7 @@ VALUES = st.sampled_from([
 KEYS = st.sampled_from(
     [*Config.model_fields, "url", "decoder", "topic", "options", "length_s", "TAR", "NO", "<<", "?", ""]
 )
+PLUGINS = installed()
 LINES = st.builds(
     lambda indent, dash, key, value: f"{' ' * indent}{dash}{key}: {value}",
     st.integers(0, 4),
@@ -33,7 +35,7 @@ LINES = st.builds(
 
 def outcome(text: str) -> Config | tuple[Fault, ...]:
     try:
-        return parse_config(text, "c.yaml")
+        return parse_config(text, "c.yaml", PLUGINS)
     except ConfigurationError as error:
         return error.faults
 

@@ -11,11 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitor.decoders import DECODERS
 from monitor.decoders.base import AHEAD_NS, EARLIEST_NS, GROUND_LIMITS, REASONS
 from monitor.decoders.native import CRAFT_LIMITS, INDEX_LIMITS, derive_totals, native_payload, native_topic
 from monitor.errors import DecodeError
-from monitor.types import Domain, Message, SampleBlock
+from monitor.plugins import installed
+from monitor.types import Domain, Message, SampleBlock, Surroundings
+
+PLUGINS = installed()
+DECODERS = {name: PLUGINS.make("decoder", name, {}, Surroundings(name)) for name in PLUGINS.names("decoder")}
 
 RECEIVED_NS = 1_504_800_000_000_000_000
 NATIVE_MAG = "geospace/v1/in/mag/TAR"
@@ -57,7 +60,7 @@ def check(name: str, topic: str, payload: bytes, received_ns: int = RECEIVED_NS)
     reason: str | None = None
     blocks: Sequence[SampleBlock] = ()
     try:
-        blocks = DECODERS[name]({}).decode(Message(topic, payload, received_ns))
+        blocks = DECODERS[name].decode(Message(topic, payload, received_ns))
     except DecodeError as error:
         reason = error.reason
     assert (reason in REASONS) != bool(blocks)
@@ -157,7 +160,7 @@ def blocks_of(domain: Domain) -> st.SearchStrategy[SampleBlock]:
 @given(block=st.sampled_from(Domain).flatmap(blocks_of))
 def test_native_block_survives_encoding_to_the_last_bit(block: SampleBlock) -> None:
     message = Message(native_topic(block, "geospace/v1"), native_payload(block), RECEIVED_NS)
-    (back,) = DECODERS["native"]({}).decode(message)
+    (back,) = DECODERS["native"].decode(message)
     assert (back.source, back.components, back.t0_ns, back.step_ns) == (
         block.source,
         block.components,

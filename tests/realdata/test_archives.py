@@ -7,11 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from monitor.decoders import DECODERS
-from monitor.decoders.native import native_payload, native_topic
+from monitor.decoders.native import NativeDecoder, native_payload, native_topic
 from monitor.errors import ArchiveError
 from monitor.io.files import SourceSeries, interleave, open_archives, read_archive
-from monitor.types import SECOND_NS, Message, iso_time
+from monitor.types import SECOND_NS, Message, Surroundings, iso_time
 
 GROUND = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "ground"
 
@@ -102,7 +101,7 @@ def test_cdf_without_records_is_refused_by_the_names_of_its_variables() -> None:
 
 def test_chain_survives_interleaving_and_the_native_message_to_the_last_bit() -> None:
     series = open_archives(sorted((GROUND / "aalpip_1s").glob("*.gz")))
-    decoder = DECODERS["native"]({})
+    decoder = NativeDecoder(NativeDecoder.Options(), Surroundings("native"))
     found: dict[str, list[np.ndarray]] = {one.source: [] for one in series}
     clocks: dict[str, int] = {}
     for piece in interleave(series, 60 * SECOND_NS):

@@ -11,9 +11,9 @@ from pathlib import Path
 from monitor import cli
 from monitor.config import Config
 from monitor.config.topics import filters_overlap
-from monitor.decoders import DECODERS
+from monitor.decoders.native import NativeDecoder
 from monitor.io.metrics import Metrics
-from monitor.types import SECOND_NS, Message
+from monitor.types import SECOND_NS, Message, Surroundings
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "benchmarks").glob("*.md")])
@@ -144,4 +144,4 @@ def _assert_decoded(words: Sequence[str]) -> None:
     options = dict(zip(words[::2], words[1::2], strict=True))
     assert options["-q"] == "1"
     message = Message(options["-t"], options["-m"].encode(), 1_800_000_000 * SECOND_NS)
-    assert DECODERS["native"]({}).decode(message)
+    assert NativeDecoder(NativeDecoder.Options(), Surroundings("native")).decode(message)

@@ -14,10 +14,21 @@ from monitor.config import Config, StationEntry, load_config, parse_config, quic
 from monitor.config.model import DEFAULT_INPUTS
 from monitor.config.mqtt import Mqtt
 from monitor.errors import ConfigurationError
+from monitor.plugins import Found, Registry, installed
+from monitor.plugins.in_process import InProcess
 from monitor.types import Pair
+
+PLUGINS = installed()
 
 SHIPPED = Path(__file__).parents[2] / "config.yaml"
 SHIPPED_CHOICES = {"pairs", "chains", "craft"}
+
+
+def registry_of(*decoders: str) -> Registry:
+    """A registry in which these decoders are installed, all of them the native one in truth."""
+    target = "monitor.decoders.native:NativeDecoder"
+    found = [Found(name, "decoder", target, "geospace-monitor 1", ours=True) for name in decoders]
+    return Registry(found, ours=InProcess(), others=InProcess())
 
 
 def keys_of(model: type[BaseModel]) -> list[tuple[str, ...]]:
@@ -31,7 +42,7 @@ def keys_of(model: type[BaseModel]) -> list[tuple[str, ...]]:
 
 
 def test_shipped_file_states_the_defaults() -> None:
-    config = load_config(SHIPPED)
+    config = load_config(SHIPPED, PLUGINS)
     for name in set(Config.model_fields) - SHIPPED_CHOICES:
         assert getattr(config, name) == getattr(Config(), name), name
 
@@ -53,7 +64,7 @@ def test_shipped_file_has_every_key() -> None:
 
 
 def test_shipped_pairs_are_neighbours_on_the_meridian() -> None:
-    config = load_config(SHIPPED)
+    config = load_config(SHIPPED, PLUGINS)
     table = config.station_table()
     assert config.chains == {"emma": tuple(text.partition(":")[0] for text in config.pairs)}
     for pair in config.pair_list:
@@ -64,7 +75,7 @@ def test_shipped_pairs_are_neighbours_on_the_meridian() -> None:
 
 
 def test_defaults_fill_what_is_left_out() -> None:
-    config = parse_config("pairs: [TAR-BRZ]\nmqtt:\nwindows: {lateness_s: 30}\n", "c.yaml")
+    config = parse_config("pairs: [TAR-BRZ]\nmqtt:\nwindows: {lateness_s: 30}\n", "c.yaml", PLUGINS)
     assert config.pair_list == (Pair("TAR", "BRZ"),)
     assert config.pair_list[0].l_shell == pytest.approx((3.064 + 2.7514) / 2)
     assert config.mqtt == Mqtt()
@@ -82,19 +93,25 @@ def test_names_are_upper_cased() -> None:
 
 
 def test_pair_l_comes_from_the_suffix_then_the_stations_then_is_unknown() -> None:
-    config = parse_config('stations: {XYZ: {}}\npairs: ["MUO-PEL:5.37", TAR-BRZ, TAR-XYZ]\n', "c.yaml")
+    config = parse_config(
+        'stations: {XYZ: {}}\npairs: ["MUO-PEL:5.37", TAR-BRZ, TAR-XYZ]\n', "c.yaml", PLUGINS
+    )
     assert [pair.l_shell for pair in config.pair_list] == [5.37, pytest.approx(2.9077), None]
 
 
 def test_numbers_with_an_exponent_are_numbers() -> None:
     assert (
-        parse_config("craft: [MMS1]\nresonance: {significance: 1e-3}\n", "c.yaml").resonance.significance
+        parse_config(
+            "craft: [MMS1]\nresonance: {significance: 1e-3}\n", "c.yaml", PLUGINS
+        ).resonance.significance
         == 0.001
     )
 
 
 def test_quoted_traps_are_texts() -> None:
-    config = parse_config('stations: {"NO": {name: "on"}}\npairs: ["TAR-NO"]\ncraft: ["1E5"]\n', "c.yaml")
+    config = parse_config(
+        'stations: {"NO": {name: "on"}}\npairs: ["TAR-NO"]\ncraft: ["1E5"]\n', "c.yaml", PLUGINS
+    )
     assert config.station_table()["NO"].name == "on"
     assert config.craft == ("1E5",)
 
@@ -126,13 +143,13 @@ def test_broker_url_gives_host_and_port(url: str, host: str, port: int, tls: boo
     [("127.0.0.1:0", ("127.0.0.1", 0)), ("[::1]:9464", ("::1", 9464)), ("localhost:80", ("localhost", 80))],
 )
 def test_listen_gives_an_address(listen: str, address: tuple[str, int]) -> None:
-    config = parse_config(f'craft: [MMS1]\nhttp: {{listen: "{listen}"}}\n', "c.yaml")
+    config = parse_config(f'craft: [MMS1]\nhttp: {{listen: "{listen}"}}\n', "c.yaml", PLUGINS)
     assert config.http.address == address
 
 
-def test_known_decoder_may_be_named_and_martas_topic_is_a_prefix() -> None:
+def test_installed_decoder_may_be_named_and_martas_topic_is_a_prefix() -> None:
     text = 'craft: [MMS1]\ninputs:\n  - {decoder: martas, topic: "+/+"}\n  - {decoder: native, topic: "geospace/v1/in/#"}\n'
-    config = parse_config(text, "c.yaml", frozenset({"martas", "native"}))
+    config = parse_config(text, "c.yaml", registry_of("martas", "native"))
     assert config.inputs[0].filters == ("+/+/data", "+/+/meta", "+/+/dict")
     assert config.inputs[1].filters == ("geospace/v1/in/#",)
 
@@ -165,9 +182,9 @@ class TestStationEntries:
     """How a configured station meets the shipped table."""
 
     def station(self, body: str, code: str = "TAR") -> Any:
-        return parse_config(f"craft: [MMS1]\nstations: {{{code}: {{{body}}}}}\n", "c.yaml").station_table()[
-            code
-        ]
+        return parse_config(
+            f"craft: [MMS1]\nstations: {{{code}: {{{body}}}}}\n", "c.yaml", PLUGINS
+        ).station_table()[code]
 
     def test_other_keys_keep_the_shipped_values(self) -> None:
         station = self.station("sensor: LEMI036_1, axes: magnetic")

@@ -19,6 +19,7 @@ import yaml
 
 from monitor import __version__
 from monitor.config import load_config
+from monitor.plugins import installed
 
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
@@ -248,7 +249,7 @@ class TestDerived:
                     derive.Derived(derived.name, shipped, derived.changes).text()
 
     def test_configuration_is_good_and_speaks_to_the_services(self) -> None:
-        config = load_config(DEPLOY / "compose" / "config.yaml")
+        config = load_config(DEPLOY / "compose" / "config.yaml", installed())
         assert config.mqtt.url == "mqtt://broker:1883"
         assert config.http.listen == "0.0.0.0:9464"
         secrets = {config.mqtt.password_file, config.http.token_file}

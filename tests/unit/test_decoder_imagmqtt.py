@@ -6,14 +6,19 @@ import json
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
-from monitor.decoders import DECODERS
+from monitor.decoders.imagmqtt import ImagMqttDecoder
 from monitor.errors import DecodeError
-from monitor.types import Message, SampleBlock
+from monitor.types import Message, SampleBlock, Surroundings
 
 RECEIVED_NS = 1_715_400_000_000_000_000  # 2024-05-11T04:00:00Z
 START_NS = 1_715_299_200_000_000_000  # 2024-05-10T00:00:00Z
 TOPIC = "impf/wic/pt1s/2/xyzs"
+
+
+def decoder(**options: object) -> ImagMqttDecoder:
+    return ImagMqttDecoder(ImagMqttDecoder.Options.model_validate(options), Surroundings("imagmqtt"))
 
 
 def decode(columns: dict[str, object], topic: str = TOPIC, **options: object) -> SampleBlock:
@@ -21,7 +26,7 @@ def decode(columns: dict[str, object], topic: str = TOPIC, **options: object) ->
         (f"geomagneticField{key}" if len(key) == 1 else key): value for key, value in columns.items()
     }
     message = Message(topic, json.dumps(document).encode(), RECEIVED_NS)
-    (block,) = DECODERS["imagmqtt"](options).decode(message)
+    (block,) = decoder(**options).decode(message)
     return block
 
 
@@ -148,9 +153,9 @@ def test_bad_message_is_refused_with_its_reason(columns: dict[str, object], reas
 
 def test_message_without_start_is_refused() -> None:
     with pytest.raises(DecodeError, match="missing_key: the message has no startDate"):
-        DECODERS["imagmqtt"]({}).decode(Message(TOPIC, b'{"geomagneticFieldX":[1]}', RECEIVED_NS))
+        decoder().decode(Message(TOPIC, b'{"geomagneticFieldX":[1]}', RECEIVED_NS))
 
 
 def test_unknown_angle_unit_is_refused() -> None:
-    with pytest.raises(ValueError, match="declination_unit must be degrees or arcmin, found 'rad'"):
-        DECODERS["imagmqtt"]({"declination_unit": "rad"})
+    with pytest.raises(ValidationError, match="declination_unit"):
+        decoder(declination_unit="rad")

@@ -7,11 +7,10 @@ import json
 import numpy as np
 import pytest
 
-from monitor.decoders import DECODERS
 from monitor.decoders.base import REASONS
-from monitor.decoders.native import native_payload, native_topic
+from monitor.decoders.native import NativeDecoder, native_payload, native_topic
 from monitor.errors import DecodeError
-from monitor.types import Domain, Message, SampleBlock
+from monitor.types import Domain, Message, SampleBlock, Surroundings
 
 RECEIVED_NS = 1_504_800_000_000_000_000  # 2017-09-07T16:00:00Z
 START = "2017-09-07T00:00:00Z"
@@ -23,7 +22,9 @@ KP = "geospace/v1/in/index/kp"
 
 def decode(payload: object, topic: str = MAG) -> SampleBlock:
     raw = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
-    (block,) = DECODERS["native"]({}).decode(Message(topic, raw, RECEIVED_NS))
+    (block,) = NativeDecoder(NativeDecoder.Options(), Surroundings("native")).decode(
+        Message(topic, raw, RECEIVED_NS)
+    )
     return block
 
 
@@ -174,12 +175,10 @@ def test_first_sample_may_be_of_1990() -> None:
     assert refusal(batch(start="1989-12-31T23:59:59.999999999Z")).reason == "time_out_of_range"
 
 
-def test_payload_limit_is_an_option() -> None:
-    decoder = DECODERS["native"]({"maximum_payload_bytes": 10})
+def test_payload_limit_is_that_of_the_surroundings() -> None:
+    decoder = NativeDecoder(NativeDecoder.Options(), Surroundings("native", maximum_payload_bytes=10))
     with pytest.raises(DecodeError, match="too_large"):
         decoder.decode(Message(MAG, b" " * 11, RECEIVED_NS))
-    with pytest.raises(ValueError, match="maximum_payload_bytes"):
-        DECODERS["native"]({"maximum_payload_bytes": 0})
 
 
 def test_craft_totals_are_derived_from_their_parts() -> None:

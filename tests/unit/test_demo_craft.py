@@ -8,7 +8,7 @@ import pytest
 from monitor.decoders.native import NativeDecoder, native_payload, native_topic
 from monitor.demo.craft import CraftFeed, simulated_craft
 from monitor.science.synthetic.craft.series import PlasmaSeries
-from monitor.types import CELL_NS, SECOND_NS, Domain, Message, SampleBlock
+from monitor.types import CELL_NS, SECOND_NS, Domain, Message, SampleBlock, Surroundings
 
 T0_NS = 1_504_785_600 * SECOND_NS
 MINUTE_NS = 60 * SECOND_NS
@@ -55,7 +55,7 @@ def test_block_is_a_native_message_that_comes_back_with_its_totals() -> None:
     assert (block.domain, block.frame, block.step_ns) == (Domain.CRAFT, "gse", CELL_NS)
     message = Message(native_topic(block, "r"), native_payload(block), T0_NS + MINUTE_NS)
     assert message.topic == "r/in/craft/MMS1"
-    (back,) = NativeDecoder(1 << 20).decode(message)
+    (back,) = NativeDecoder(NativeDecoder.Options(), Surroundings("native")).decode(message)
     assert {"B", "V", "T"} == set(back.components) - set(block.components)
     for name, row in zip(block.components, block.values, strict=True):
         np.testing.assert_array_equal(back.values[back.components.index(name)], row)
@@ -67,7 +67,9 @@ def test_simulated_spacecraft_is_the_same_every_time_and_within_the_limits_of_me
     np.testing.assert_array_equal(first.values, second.values)
     assert first.count == hours_ns // CELL_NS
     message = Message(native_topic(first, "r"), native_payload(first), T0_NS + hours_ns)
-    (back,) = NativeDecoder(1 << 24).decode(message)
+    (back,) = NativeDecoder(
+        NativeDecoder.Options(), Surroundings("native", maximum_payload_bytes=1 << 24)
+    ).decode(message)
     assert np.isfinite(back.values).all()
     # Through the solar wind and deep inside: decades of density, and flows from fast to slow.
     density, speed = back.values[back.components.index("N")], back.values[back.components.index("V")]

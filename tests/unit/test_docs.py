@@ -26,13 +26,15 @@ from docs_kit import (
 )
 
 from monitor.config import load_config, parse_config
-from monitor.decoders import DECODERS
 from monitor.demo.chain import PAIRS, STATIONS
 from monitor.demo.craft import CRAFT
 from monitor.demo.lines import CHANGES_ONLY, HEAD
 from monitor.io.broker import LocalBroker, find_mosquitto
+from monitor.plugins import installed
 from monitor.stations import load_station_table
-from monitor.types import REGIONS, SECOND_NS, Message
+from monitor.types import REGIONS, SECOND_NS, Message, Surroundings
+
+PLUGINS = installed()
 
 DECISIONS = sorted((ROOT / "docs" / "decisions").glob("*.md"))
 RUN = "<!-- run -->"
@@ -146,7 +148,7 @@ class TestBlocks:
 
     @pytest.mark.parametrize("block", all_blocks("yaml"))
     def test_yaml_is_a_whole_and_good_configuration(self, block: Block) -> None:
-        config = parse_config(block.text, block.place)
+        config = parse_config(block.text, block.place, PLUGINS)
         assert config.pair_list or config.craft
 
     @pytest.mark.parametrize("block", all_blocks("json"))
@@ -158,7 +160,9 @@ class TestBlocks:
             name, topic, source = "native", "geospace/v1/in/index/kp", "KP"
         else:
             name, topic, source = "native", "geospace/v1/in/mag/TAR", "TAR"
-        decoded = DECODERS[name]({}).decode(Message(topic, block.text.encode(), 1_800_000_000 * SECOND_NS))
+        decoded = PLUGINS.make("decoder", name, {}, Surroundings(name)).decode(
+            Message(topic, block.text.encode(), 1_800_000_000 * SECOND_NS)
+        )
         assert [one.source for one in decoded] == [source]
 
     @pytest.mark.parametrize("block", all_blocks("sh"))
@@ -281,7 +285,7 @@ class TestRecipes:
             await labels.aclose()
 
     def test_shipped_configuration_is_good(self) -> None:
-        assert load_config(ROOT / "config.yaml").pair_list
+        assert load_config(ROOT / "config.yaml", PLUGINS).pair_list
 
     def test_pictures_script_draws_what_the_documentation_shows(self, tmp_path: Path) -> None:
         pytest.importorskip("matplotlib", reason="matplotlib (extra docs) is not installed")

@@ -91,9 +91,13 @@ def _call(node: ast.Call) -> Iterator[str]:
         yield f"{name} of a name that is computed"
 
 
+# The one door for code that is named and not written here: an installed entry point that the operator has switched on.
+MEANT = {Path("monitor/plugins/in_process.py"): ["import_module of a name that is computed"]}
+
+
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PACKAGE.parent)))
 def test_module_makes_no_code_of_data(path: Path) -> None:
-    assert list(faults(path.read_text(encoding="utf-8"))) == []
+    assert list(faults(path.read_text(encoding="utf-8"))) == MEANT.get(path.relative_to(PACKAGE.parent), [])
 
 
 @pytest.mark.parametrize(

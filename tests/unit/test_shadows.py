@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from monitor.config import parse_config, shadow_sources, shadow_subjects, with_shadows
 from monitor.errors import ConfigurationError
 from monitor.pipeline import Pipeline
+from monitor.plugins import installed
 from monitor.science.synthetic.craft.shadow import CRAFT_HOLD_NS, TOUR, ShadowCraft
 from monitor.science.synthetic.shadow_pair import ShadowPair
 from monitor.types import (
@@ -26,6 +27,8 @@ from monitor.types import (
     Shadow,
     ShadowTruth,
 )
+
+PLUGINS = installed()
 
 MINUTE_NS = 60 * SECOND_NS
 HOUR_NS = 60 * MINUTE_NS
@@ -158,9 +161,9 @@ class TestTruth:
 @pytest.fixture(scope="module")
 def said() -> dict[str, list[Product]]:
     """What the bundled models say of two days of the pair and one of the spacecraft, by kind of shadow."""
-    config = with_shadows(parse_config("pairs: [TAR-BRZ]\ninjection: {pair: true}\n", "a.yaml"))
+    config = with_shadows(parse_config("pairs: [TAR-BRZ]\ninjection: {pair: true}\n", "a.yaml", PLUGINS))
     of_pair = played(Pipeline(config), ShadowPair(), DAY_NS, 48)
-    config = with_shadows(parse_config("craft: [MMS1]\ninjection: {craft: true}\n", "a.yaml"))
+    config = with_shadows(parse_config("craft: [MMS1]\ninjection: {craft: true}\n", "a.yaml", PLUGINS))
     return {"pair": of_pair, "craft": played(Pipeline(config), ShadowCraft(), DAY_NS, 24)}
 
 
@@ -184,7 +187,7 @@ class TestRecovery:
             assert all("injection" in product.body["flags"] for product in said[name])
 
     def test_real_products_and_their_health_are_as_without_shadows(self) -> None:
-        plain = parse_config(BOTH, "a.yaml")
+        plain = parse_config(BOTH, "a.yaml", PLUGINS)
         config = with_shadows(plain)
         assert shadow_subjects(config.injection) == {SHADOW_PAIR.name, SHADOW_CRAFT}
         assert shadow_sources(config.injection) == {"INJP", "INJQ", SHADOW_CRAFT}
@@ -210,12 +213,12 @@ class TestRecovery:
 
 class TestConfiguration:
     def test_shadows_are_off_by_default_and_change_nothing_then(self) -> None:
-        config = parse_config("pairs: [TAR-BRZ]\n", "a.yaml")
+        config = parse_config("pairs: [TAR-BRZ]\n", "a.yaml", PLUGINS)
         assert with_shadows(config) is config
         assert not shadow_subjects(config.injection)
 
     def test_shadows_stand_beside_the_real_ones(self) -> None:
-        config = with_shadows(parse_config(BOTH, "a.yaml"))
+        config = with_shadows(parse_config(BOTH, "a.yaml", PLUGINS))
         assert [pair.name for pair in config.pair_list] == ["TAR-BRZ", SHADOW_PAIR.name]
         assert config.pair_list[1].l_shell == 3.0
         assert config.craft == ("MMS1", SHADOW_CRAFT)
@@ -240,13 +243,13 @@ class TestConfiguration:
     ) -> None:
         config = "pairs: [TAR-BRZ]\ncraft: [MMS1]\n" + text + "injection: {pair: true, craft: true}\n"
         with pytest.raises(ConfigurationError) as caught:
-            parse_config(config, "a.yaml")
+            parse_config(config, "a.yaml", PLUGINS)
         lines = str(caught.value).splitlines()
         assert all(one.startswith(f"a.yaml:{line}:") for one in lines)
         assert any(all(word in one for word in words) for one in lines), lines
-        parse_config(config.replace("true", "false"), "a.yaml")
+        parse_config(config.replace("true", "false"), "a.yaml", PLUGINS)
 
     def test_spacecraft_and_station_of_that_name_are_faults_only_where_they_are_injected(self) -> None:
-        parse_config("craft: [INJECT]\n", "a.yaml")
+        parse_config("craft: [INJECT]\n", "a.yaml", PLUGINS)
         with pytest.raises(ConfigurationError, match="INJECT is the name of an injected signal"):
-            parse_config("craft: [INJECT]\ninjection: {craft: true}\n", "a.yaml")
+            parse_config("craft: [INJECT]\ninjection: {craft: true}\n", "a.yaml", PLUGINS)

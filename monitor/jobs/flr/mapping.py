@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 import yaml
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 
-from monitor.config.messages import message_of, model_at
+from monitor.config.messages import ValueFault, message_of
 from monitor.config.reading import MAXIMUM_CHARACTERS, START, Document, Place, read_document, show
 from monitor.config.schema import PairText, Positive, PositiveSeconds, Section, Text
 from monitor.errors import ConfigurationError, Fault
@@ -347,7 +348,8 @@ def _checked(document: Document) -> TableMapping:
 
 def _note(document: Document, loc: tuple[str | int, ...], detail: Any) -> None:
     place: Place = document.place(loc, key=detail["type"] == "extra_forbidden")
-    message = message_of(detail, place, model_at(TableMapping, loc[:-1]) or TableMapping)
+    fault = ValueFault.of(detail, TableMapping)
+    message = message_of(replace(fault, keys=fault.keys or tuple(TableMapping.model_fields)), place)
     # A plain value stands for {value: …}: the user wrote no such key.
     shown = loc[:-1] if loc[-1:] == ("value",) and loc not in document.values else loc
     key = ".".join(str(part) for part in shown)
