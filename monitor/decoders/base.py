@@ -33,6 +33,7 @@ REASONS: Final = frozenset(
         "empty",
         "bad_topic",
         "no_component",
+        "mixed_components",
     }
 )
 """The words that a `DecodeError` of this package carries: labels of a counter, so fixed and few."""

@@ -3,12 +3,16 @@
 The last four levels of the topic count, whatever stands before them. The payload has a `startDate` (UTC where it names
 no zone) and arrays `geomagneticFieldX` … of numbers or null; every other key is ignored. The missing marks 99999 and
 88888 are gaps like null. Format: INTERMAGNET, "ImagMQTT" exchange schema.
+
+A message describes the vector in one way: X Y Z, or H D Z, or D I F; what else is in the schema may come with it. Two
+ways at once are refused, for nobody can say which is meant. A vector that is not whole is taken, as the missing part
+says nothing of the others. S alone is a message too: the scalar instrument beside the vector sends on its own.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final, Literal, TypeAlias
 
 import msgspec
@@ -49,6 +53,10 @@ _GROUPS: Final = ("xyzs", "hdzs", "difs")
 # ISO 8601 durations of seconds or minutes, and the `1hz` of older publishers.
 _CADENCE = re.compile(r"pt([0-9]{1,6}(?:\.[0-9]{1,9})?)(s|m)|([0-9]{1,4}(?:\.[0-9]{1,9})?)hz")
 _LEVEL = re.compile(r"[1-4]")
+
+_VECTORS: Final = (frozenset("XYZ"), frozenset("HDZ"), frozenset("DIF"))
+_SCALARS: Final = frozenset("FS")
+"""F goes with each vector: where it is none of its parts it is calculated from them. S is measured by itself."""
 
 Cells: TypeAlias = list[float | None] | UnsetType
 
@@ -97,6 +105,7 @@ class ImagMqttDecoder:
             name: cells for name in _LIMITS if not isinstance(cells := getattr(document, name), UnsetType)
         }
         values = missing_to_nan(stack(columns))
+        _check_one_vector(columns)
         check_times(t0_ns, step_ns, values.shape[1], message.received_ns)
         rows = dict(zip(columns, values, strict=True))
         for name in _ANGLES:
@@ -123,6 +132,15 @@ def _parse_topic(topic: str) -> tuple[str, int, int]:
             "bad_topic", f"components {group[:60]!r} in the topic; allowed are xyzs, hdzs, difs"
         )
     return station, _cadence_step_ns(cadence), int(level)
+
+
+def _check_one_vector(names: Collection[str]) -> None:
+    """Refuse a message that describes the vector in two ways. Raises DecodeError (mixed_components)."""
+    if not any(set(names) <= vector | _SCALARS for vector in _VECTORS):
+        raise DecodeError(
+            "mixed_components",
+            f"the message holds {' '.join(names)}; a vector is X Y Z, or H D Z, or D I F, each with F and S or without",
+        )
 
 
 def _cadence_step_ns(cadence: str) -> int:

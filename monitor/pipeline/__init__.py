@@ -194,7 +194,7 @@ class Pipeline:
         if isinstance(items, Tick):
             ground: Sequence[SampleBlock] | Tick = items
         else:
-            ground = [block for block in items if block.domain is Domain.GROUND]
+            ground = [block for block in items if _is_vector(block)]
             self._kp.memory.feed(items)
         return [*self._onward(self._windows(ground)), *self._space.feed(items, self._health)]
 
@@ -213,7 +213,7 @@ class Pipeline:
         """Fill the memory with samples of earlier runs, without computing anything."""
         known = list(blocks)
         self._kp.memory.feed(known)
-        self._window.load(block for block in known if block.domain is Domain.GROUND)
+        self._window.load(block for block in known if _is_vector(block))
         self._space.load(known)
 
     def adopt_events(self, documents: Iterable[Mapping[str, Json]]) -> None:
@@ -334,6 +334,11 @@ class Pipeline:
 
 def _subjects(findings: Sequence[Finding]) -> list[str]:
     return [finding.pair.name for finding in findings]
+
+
+def _is_vector(block: SampleBlock) -> bool:
+    """Whether windows are made of it: what a scalar instrument measured beside the vector moves no clock."""
+    return block.domain is Domain.GROUND and not block.is_scalar
 
 
 def _sources(blocks: Sequence[SampleBlock]) -> list[str]:

@@ -14,6 +14,8 @@ from monitor.types import SECOND_NS, Domain, Json, SampleBlock, iso_time
 _VERSION = 1
 _SHORTEST_STEP_NS = SECOND_NS // 20
 _LONGEST_STEP_NS = 15 * SECOND_NS
+MINUTE_NS = 60 * SECOND_NS
+"""From this step on samples are means of minutes, which observatories send beside those of seconds."""
 # Stamps may jitter by a tenth of the step, and never by more than a tenth of a second.
 _JITTER_NS = SECOND_NS // 10
 
@@ -62,11 +64,20 @@ class Admission:
         station = self._stations.get(block.source)
         if station is None:
             raise DecodeError("unknown_station", f"{block.source} belongs to no configured pair")
+        if block.step_ns >= MINUTE_NS:
+            raise DecodeError(
+                "minute_data",
+                f"{block.source} sends every {block.step_ns / SECOND_NS:g} s: means of a minute hold nothing above 8 mHz, "
+                "and resonances lie at 5 to 100 mHz; subscribe to its seconds (pt1s) instead",
+            )
         if not _SHORTEST_STEP_NS <= block.step_ns <= _LONGEST_STEP_NS:
             raise DecodeError(
                 "step_unsupported",
                 f"{block.source} sends every {block.step_ns / SECOND_NS:g} s; resonances need 0.05 s to 15 s",
             )
+        if block.is_scalar:
+            # An instrument of its own, with its own step: it goes into the store, and is no part of how the vector comes.
+            return
         form = _horizontal_form(block, station)
         self._check_manner(block, form, station)
 

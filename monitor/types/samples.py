@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -91,6 +92,16 @@ class SampleBlock:
     def end_ns(self) -> int:
         """End of the last sample: its time plus one step."""
         return self.t0_ns + self.count * self.step_ns
+
+    @property
+    def is_scalar(self) -> bool:
+        """Whether it is of the scalar instrument (S) beside a station's vector, and says nothing of the vector itself."""
+        return is_scalar(self.components)
+
+
+def is_scalar(components: Collection[str]) -> bool:
+    """Whether these are of a scalar instrument beside a vector: S, measured by itself, and nothing with a direction."""
+    return "S" in components and {"F", "S"}.issuperset(components)
 
 
 @dataclass(frozen=True, slots=True)

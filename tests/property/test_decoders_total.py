@@ -35,8 +35,8 @@ VALID: dict[str, dict[str, object]] = {
     },
     NATIVE_KP: {"start": "2017-09-07T00:00:00Z", "step_s": 10800, "Kp": [3.67, None]},
     IMAG: {
-        "startDate": "2017-09-07T00:00:00", "geomagneticFieldH": [1.0, None], "geomagneticFieldD": [2, 3],
-        "geomagneticFieldI": [2, 3], "geomagneticFieldF": [1, 99999.0],
+        "startDate": "2017-09-07T00:00:00", "geomagneticFieldI": [1.0, None], "geomagneticFieldD": [2, 3],
+        "geomagneticFieldF": [1, 99999.0], "geomagneticFieldS": [2, 3],
     },
 }  # fmt: skip
 KEYS = sorted({key for document in VALID.values() for key in document} | {"time"})

@@ -54,7 +54,9 @@ def test_steady_source_is_let_in_out_of_order_too() -> None:
         (block(source="MMS9", domain=Domain.CRAFT), "unknown_craft", "MMS9"),
         (block(source="DST", domain=Domain.INDEX, components=("Kp",)), "unknown_index", "DST"),
         (block(step_s=0.01), "step_unsupported", "0.01 s"),
-        (block(step_s=60.0), "step_unsupported", "60 s"),
+        (block(step_s=20.0), "step_unsupported", "20 s"),
+        (block(step_s=60.0), "minute_data", "subscribe to its seconds"),
+        (block(step_s=60.0, components=("S",)), "minute_data", "60 s"),
         (block(components=("Z", "F")), "no_horizontal", "Z, F"),
         (block(components=("D",)), "no_horizontal", "D"),
         (block(100, step_s=10.0), "step_changed", "every 10 s after 1 s"),
@@ -73,6 +75,20 @@ def test_odd_block_is_refused_with_its_reason_and_changes_nothing(
     error = refused(gate, odd)
     assert error.reason == reason
     assert named in error.detail
+    assert gate.snapshot() == before
+    gate.admit(block(10, sensor="FGE"))
+
+
+@pytest.mark.parametrize("components", [("S",), ("F", "S")])
+def test_scalar_beside_the_vector_is_let_in_and_changes_nothing(components: tuple[str, ...]) -> None:
+    gate = admission()
+    # Before the vector, in its midst, with a step and instants of its own, and of an instrument of its own.
+    gate.admit(block(components=components, step_s=5.0, sensor="GSM90"))
+    assert gate.snapshot() == admission().snapshot()
+    gate.admit(block(sensor="FGE"))
+    before = gate.snapshot()
+    gate.admit(block(20.4, components=components, sensor="GSM90"))
+    gate.admit(block(5000, components=components, step_s=10.0))
     assert gate.snapshot() == before
     gate.admit(block(10, sensor="FGE"))
 

@@ -118,8 +118,12 @@ def test_dif_gives_horizontal_and_vertical_component(unit: str, scale: float) ->
     assert found["F"] == [50_000, 50_000]
 
 
-def test_scalar_alone_gives_a_block() -> None:
-    assert rows(decode({"S": [48_000.5]})) == {"S": [48_000.5]}
+@pytest.mark.parametrize("components", ["xyzs", "hdzs", "difs"])
+def test_scalar_alone_is_a_block_of_the_scalar_instrument(components: str) -> None:
+    block = decode({"S": [48_000.5]}, f"impf/wic/pt1s/1/{components}")
+    assert rows(block) == {"S": [48_000.5]}
+    assert block.is_scalar
+    assert not decode({"X": [1], "Y": [1], "Z": [1], "S": [1]}).is_scalar
 
 
 @pytest.mark.parametrize("mark", [99_999.0, 99_999, 88_888.0, None])
@@ -134,6 +138,9 @@ def test_missing_mark_is_a_gap_also_in_angles(mark: float | None) -> None:
         ({}, "no_component"),
         ({"x": [1]}, "no_component"),
         ({"X": []}, "empty"),
+        ({"X": [1], "H": [1]}, "mixed_components"),
+        ({"H": [1], "D": [1], "I": [1], "F": [1]}, "mixed_components"),
+        ({"X": [1], "Y": [1], "Z": [1], "I": [1]}, "mixed_components"),
         ({"X": [1, 2], "Y": [1]}, "unequal_lengths"),
         ({"X": 1.0}, "wrong_type"),
         ({"X": ["1"]}, "wrong_type"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -121,6 +122,16 @@ def test_work_of_a_call_is_bounded_in_rows_and_bytes(store: Store) -> None:
     assert {float(value) for _, block in store.samples(None, -1) for value in np.unique(block.values)} == {
         39.0
     }
+
+
+def test_scalar_instrument_between_the_rows_keeps_nothing_from_being_joined(store: Store) -> None:
+    for value in range(8):
+        for block in hour(value):
+            store.write_samples([block, replace(block, components=("S",), values=block.values[:1])])
+    settle(store)
+    assert rows(store) <= 120
+    vector = [block for _, block in store.samples("TAR", -1) if not block.is_scalar]
+    assert {float(block.values[0, 0]) - (block.t0_ns - T0_NS) // SECOND_NS for block in vector} == {7.0}
 
 
 def test_damaged_row_keeps_its_hour_from_being_joined_and_nothing_else(store: Store) -> None:

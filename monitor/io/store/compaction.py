@@ -23,6 +23,7 @@ import numpy as np
 
 from monitor.io.store.rows import ROW_VALUES, SAMPLE_COLUMNS, sample_row, stored_block
 from monitor.types import SECOND_NS, Domain, SampleBlock
+from monitor.types.samples import is_scalar
 
 logger = logging.getLogger(__name__)
 
@@ -49,8 +50,10 @@ class _Form(NamedTuple):
         """Whether the order of rows of both makes no difference."""
         if self == other:
             return True
-        both_craft = self.domain == other.domain == Domain.CRAFT
-        return both_craft and not set(json.loads(self.components)) & set(json.loads(other.components))
+        mine, others = set(json.loads(self.components)), set(json.loads(other.components))
+        if mine & others or self.domain != other.domain:
+            return False
+        return self.domain == Domain.CRAFT or is_scalar(mine) or is_scalar(others)
 
 
 class _Spot(NamedTuple):
