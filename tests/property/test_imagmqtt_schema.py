@@ -14,14 +14,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.decoders import DECODERS
 from monitor.decoders.base import REASONS
+from monitor.decoders.imagmqtt import ImagMqttDecoder
 from monitor.errors import DecodeError
-from monitor.types import Message, SampleBlock
+from monitor.types import Message, SampleBlock, Surroundings
 
 SCHEMA = Path(__file__).resolve().parents[3] / "shared" / "formats" / "ImagMQTTSchema.json"
 RECEIVED_NS = 1_504_800_000_000_000_000
 TOPIC = "impf/wic/pt1s/2/xyzs"
+DECODER = ImagMqttDecoder(ImagMqttDecoder.Options(), Surroundings("imagmqtt"))
 FIELD = "geomagneticField"
 ELEMENTS = "XYZHDIFS"
 SETS = ("XYZ", "XYZS", "XYZF", "HDZ", "HDZS", "DIF", "DIFS", "S", "FS")
@@ -75,7 +76,7 @@ def documents(draw: st.DrawFn, names: str) -> dict[str, Any]:
 def decoded(document: dict[str, Any]) -> SampleBlock | None:
     """The block, or None where it was refused; a refusal has a known reason."""
     try:
-        (block,) = DECODERS["imagmqtt"]({}).decode(Message(TOPIC, json.dumps(document).encode(), RECEIVED_NS))
+        (block,) = DECODER.decode(Message(TOPIC, json.dumps(document).encode(), RECEIVED_NS))
     except DecodeError as error:
         refusal = error.reason
     else:
