@@ -12,6 +12,7 @@ add mosquitto_passwd mosquitto
 add mosquitto_pub mosquitto-clients
 add promtool prometheus
 add amtool prometheus-alertmanager
+add influxd influxdb
 add openssl openssl
 add faketime faketime
 add systemd-analyze systemd

@@ -9,6 +9,7 @@ import pytest
 
 # pytest imports by path here and leaves `sys.path` alone; the tests share `mqtt_kit`.
 sys.path.insert(0, str(Path(__file__).parent))
+sys.path.append(str(Path(__file__).parents[1] / "unit"))
 
 from mqtt_kit import mosquitto, mosquitto_at
 
