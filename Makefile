@@ -7,6 +7,9 @@ TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 # Real measurements to check on, where they are; no model learns from them.
 REAL := $(if $(wildcard ../shared/data/space),--real ../shared/data/space)
 
+# What was compiled once is not compiled again by each of the hundreds of processes that the tests begin.
+unexport PYTHONDONTWRITEBYTECODE
+
 # Pins what is asked for, with the hashes of the Python Package Index, whatever index this machine is set to.
 COMPILE := PIP_CONFIG_FILE=/dev/null PIP_FIND_LINKS= PIP_EXTRA_INDEX_URL= CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile \
   --quiet --upgrade --generate-hashes --strip-extras --allow-unsafe --index-url https://pypi.org/simple \
@@ -32,10 +35,10 @@ help:
 run: $(VENV)/run.ready
 	@$(BIN)/geospace-monitor demo
 
-# What talks to brokers and other programs mostly waits: four at a time, whatever the machine.
+# What talks to brokers and other programs mostly waits: five at a time, whatever the machine.
 test: $(VENV)/test.ready tools
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist loadfile --durations 15 tests/golden tests/property tests/unit tests/fuzz
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 4 --dist loadfile --no-loadscope-reorder --durations 40 \
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 5 --dist loadfile --no-loadscope-reorder --durations 40 \
 	  tests/system tests/faults tests/integration tests/realdata
 
 lint: $(VENV)/test.ready

@@ -30,8 +30,6 @@ from daemon_kit import (
 
 from monitor.decoders.native import native_payload, native_topic
 from monitor.io.store import Store
-from monitor.jobs.region.calibrate import Around, fit_around
-from monitor.jobs.region.training import fit
 from monitor.science.synthetic.craft.courses import CourseRanges, course_along
 from monitor.science.synthetic.craft.instrument import InstrumentRanges, measured
 from monitor.science.synthetic.craft.windows import TRAINING, simulate_runs
@@ -52,8 +50,6 @@ from monitor.types import (
 # pytest imports by path and leaves `sys.path` alone; the small networks are those of the unit tests.
 sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
 
-from region_kit import TINY, make_model
-
 CRAFT = "MMS1"
 BEGIN_NS = 1_504_785_600 * SECOND_NS
 """2017-09-07T12:00:00Z, a multiple of every hop."""
@@ -68,14 +64,15 @@ GAP = slice(560, 580)
 
 def small_model(folder: Path) -> None:
     """Train the model on some simulated runs, and write it into a folder."""
-    make_model(folder, _trained())
+    # PyTorch takes seconds to import, and whoever only flies has no need of it.
+    from region_kit import TINY, make_model
 
+    from monitor.jobs.region.calibrate import fit_around
+    from monitor.jobs.region.training import fit
 
-@cache
-def _trained() -> Around:
     training, validation = _examples(160, first=0), _examples(100, first=1000)
     fitted = fit(training, validation, TINY, told=lambda _: None)
-    return fit_around(fitted.network, training, validation)
+    make_model(folder, fit_around(fitted.network, training, validation))
 
 
 def _examples(runs: int, *, first: int) -> RegionExamples:

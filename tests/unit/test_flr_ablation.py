@@ -20,7 +20,6 @@ from monitor.jobs.flr.ablation import (
     UNTRACKED,
     ablation,
 )
-from monitor.jobs.flr.bundled import Plan, material
 from monitor.jobs.flr.chain import final_classes, judge, outcomes, track
 from monitor.jobs.flr.direct import fit_direct, reading_table, turned_features
 from monitor.jobs.flr.examples import SCHEMA, SeenSpectra, examples_of, joined_spectra, see
@@ -40,7 +39,6 @@ GRID: FloatArray = np.arange(64, dtype=np.float64) * 0.05 - 1.425
 LEARNED = [name for name, _ in LADDER]
 ORDER = [OURS, UNTRACKED, CAPPED, *LEARNED, LOGISTIC, PEAK_RULE, PHYSICS]
 RULE = PeakRule(np.deg2rad(30.0), 0.6)
-CASES = Plan(training=20, storms=24, faint_storms=4, validation=12, calibration=30)
 
 
 def bell(at: float, height_rad: float, width: float = 0.15) -> FloatArray:
@@ -198,9 +196,8 @@ class Made:
 
 
 @pytest.fixture(scope="module")
-def made() -> Made:
-    made_from = material(CASES, workers=1)
-    trained = train(made_from, Recipe(tries=1, threads=1))
+def made(tiny_material: Material, tiny: Trained) -> Made:
+    made_from, trained = tiny_material, tiny
     test = list(seen_spectra([CaseBlock(TEST, range(60))], workers=1))
     told: list[str] = []
     rows = ablation(made_from, trained.model, iter(test), seed=1, threads=1, data="small", told=told.append)

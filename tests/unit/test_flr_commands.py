@@ -10,6 +10,8 @@ import pytest
 from flr_kit import SMALL, TINY
 
 from monitor.cli import main
+from monitor.jobs.flr import bundled
+from monitor.jobs.flr.bundled import Plan
 from monitor.jobs.flr.evaluate import evaluate_flr, model_folder
 from monitor.jobs.flr.train import Sources, card_metrics, retune_flr, train_flr
 from monitor.jobs.flr.training import Material
@@ -25,20 +27,28 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def card(folder: Path) -> ModelCard:
+def card(folder: Path, tiny_material: Material) -> ModelCard:
     """A model of a few dozen cases, trained by the command's own function."""
     lines: list[str] = []
-    made = train_flr(
-        folder / "model",
-        folder / "report",
-        TINY,
-        Sources(),
-        created="2026-11-21",
-        plan=SMALL,
-        test_cases=CASES,
-        workers=1,
-        told=lines.append,
-    )
+
+    def simulated(plan: Plan, **_options: object) -> Material:
+        assert plan == SMALL
+        return tiny_material
+
+    with pytest.MonkeyPatch.context() as patch:
+        # What it would simulate is there already, from the same seeds.
+        patch.setattr(bundled, "material", simulated)
+        made = train_flr(
+            folder / "model",
+            folder / "report",
+            TINY,
+            Sources(),
+            created="2026-11-21",
+            plan=SMALL,
+            test_cases=CASES,
+            workers=1,
+            told=lines.append,
+        )
     assert any("Freq found" in line for line in lines)
     return made
 
