@@ -61,6 +61,9 @@ class Http(Section):
     password_file: Text | None = None
     token_file: Text | None = None
     maximum_connections: Annotated[int, Field(ge=8, le=10_000)] = 256
+    contact: Text | None = None
+    cross_origin: bool = False
+    """Whether pages of other sites may read `/hapi` in a browser that reaches this server."""
 
     @property
     def address(self) -> tuple[str, int]:

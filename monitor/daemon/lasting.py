@@ -15,6 +15,7 @@ from typing import Generic, Protocol, TypeVar
 from monitor.daemon.degradation import Degradation
 from monitor.io.broker import LocalBroker
 from monitor.io.http import HttpServer
+from monitor.io.http.offer import Offer
 from monitor.io.metrics import Metrics
 from monitor.io.store import Store
 from monitor.types import Json
@@ -68,6 +69,10 @@ class Answers(Protocol):
 
     def event(self, update_id: str) -> Json | None:
         """The newest update of an event."""
+        ...
+
+    def offer(self) -> Offer:
+        """What is offered of the store."""
         ...
 
 

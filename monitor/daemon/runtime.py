@@ -25,6 +25,7 @@ from monitor.daemon.injection import Injection
 from monitor.daemon.intake import IntakeLoop
 from monitor.daemon.lasting import Lasting
 from monitor.daemon.link import Filters, open_link
+from monitor.daemon.offering import offered
 from monitor.daemon.publisher import Publisher
 from monitor.daemon.secrets import http_credentials
 from monitor.daemon.status import status_line, status_message, status_page
@@ -34,7 +35,10 @@ from monitor.daemon.worker import Reading, Worker
 from monitor.errors import StoreError
 from monitor.io.broker import LocalBroker
 from monitor.io.http import HttpServer
+from monitor.io.http.api import ApiRoutes
 from monitor.io.http.connections import Limits
+from monitor.io.http.hapi import HapiRoutes
+from monitor.io.http.offer import Offer
 from monitor.io.mqtt import MqttLink
 from monitor.io.store import Store
 from monitor.models.base import ModelInfo
@@ -266,6 +270,8 @@ class Daemon:
             limits=Limits(connections=self._config.http.maximum_connections),
             refused=self._metrics.http_refused,
         )
+        http.add_routes(ApiRoutes(lambda: lasting.answers.offer()).routes)
+        http.add_routes(HapiRoutes(lambda: lasting.answers.offer()).routes)
         await http.start()
         stack.push_async_callback(http.stop)
         return http
@@ -310,6 +316,10 @@ class Daemon:
     def event(self, update_id: str) -> Json | None:
         """The newest update of the event that has this update; None where there is none. Raises StoreError."""
         return self._store.event(update_id)
+
+    def offer(self) -> Offer:
+        """What is offered of the store under `/api` and `/hapi`."""
+        return offered(self._config)
 
     def status(self) -> Json:
         """The object of `/api/status`."""

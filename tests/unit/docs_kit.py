@@ -18,7 +18,16 @@ from monitor.types import SECOND_NS, Message, Surroundings
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "benchmarks").glob("*.md")])
 OUTPUT = "geospace/v1"
-HTTP_PATHS = ("/", "/metrics", "/healthz", "/readyz", "/api/status")
+HTTP_PATHS = (
+    "/",
+    "/metrics",
+    "/healthz",
+    "/readyz",
+    "/api/status",
+    "/api/latest",
+    "/api/events",
+    "/hapi/catalog",
+)
 KINDS = ("flr", "spectrum", "profile", "plasmapause", "region", "event", "health", "status")
 VERBS = ("start", "stop", "restart", "reload", "status", "enable", "disable", "edit", "cat", "reset-failed")
 # Blocks below these marks are taken at their word by other tests, which type them.

@@ -28,7 +28,11 @@ from monitor.config import Config, Input, StationEntry
 from monitor.daemon.status import status_message, status_page
 from monitor.daemon.worker import Reading
 from monitor.decoders.base import REASONS
+from monitor.io.hapi.forms import FORMS
 from monitor.io.http import HttpServer
+from monitor.io.http.api import ApiRoutes
+from monitor.io.http.hapi import HapiRoutes
+from monitor.io.http.offer import Offer
 from monitor.io.metrics import STATION_STATES, Metrics, Watched, WatchedPair
 from monitor.io.mqtt.watch import LinkReading
 from monitor.models.base import ModelInfo
@@ -594,9 +598,20 @@ class TestCommands:
             status=dict,
             event=lambda _: None,
         )
+        offer = Offer(Path("monitor.sqlite"), {}, "geospace-monitor", "nobody")
+        server.add_routes([*ApiRoutes(lambda: offer).routes, *HapiRoutes(lambda: offer).routes])
         paths = {route.path for route in server._routes if hasattr(route, "path")}
         table = section(INTERFACES, "HTTP").partition("Errors are JSON")[0]
         assert {name for row in rows(table) for name in code(row[0])} == paths | {"/"}
+
+    def test_datasets_of_hapi_are_documented_with_their_parameters(self) -> None:
+        documented = {
+            code(row[0])[0].rpartition("/")[2]: [re.sub(r"\[\w+\]$", "", name) for name in code(row[2])]
+            for row in rows(section(INTERFACES, "HAPI"))
+        }
+        assert documented == {
+            name: [column.name for column in form.columns({})] for name, form in FORMS.items()
+        }
 
     def test_commands_of_the_readme_are_targets_of_the_makefile(self) -> None:
         text = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -19,6 +19,10 @@ _SUBJECTS = """
 NEWEST_TIMES = _SUBJECTS.format(
     what="(SELECT max(p.time_ns) FROM product AS p WHERE p.kind = :kind AND p.subject = step.subject)"
 )
+SPANS = _SUBJECTS.format(
+    what="(SELECT min(p.time_ns) FROM product AS p WHERE p.kind = :kind AND p.subject = step.subject),"
+    " (SELECT max(p.time_ns) FROM product AS p WHERE p.kind = :kind AND p.subject = step.subject)"
+)
 LATEST = _SUBJECTS.format(
     what="(SELECT p.payload FROM product AS p WHERE p.kind = :kind AND p.subject = step.subject"
     " ORDER BY p.time_ns DESC, p.revision DESC LIMIT 1)"
@@ -40,3 +44,29 @@ UPDATES = (
     "SELECT payload FROM product WHERE kind = 'event' AND subject = :subject"  # noqa: S608 (constants)
     f" AND {in_payload('$.properties.data_id')} = :data_id ORDER BY revision DESC LIMIT 1"
 )
+
+# One after the other: asked for together, they would be looked for among all.
+SPAN = (
+    "SELECT (SELECT min(time_ns) FROM product WHERE kind = :kind AND subject = :subject),"
+    " (SELECT max(time_ns) FROM product WHERE kind = :kind AND subject = :subject)"
+)
+NEWEST_PAYLOAD = (
+    "SELECT payload FROM product WHERE kind = :kind AND subject = :subject AND length(payload) > 0"
+    " ORDER BY time_ns DESC, revision DESC LIMIT 1"
+)
+LAST_COMMITTED = (
+    "SELECT payload FROM product WHERE row ="
+    " (SELECT max(row) FROM product WHERE kind = :kind AND subject = :subject)"
+)
+NEWEST_REVISIONS = """
+    SELECT time_ns, payload FROM product AS p WHERE kind = :kind AND subject = :subject
+    AND time_ns > :after AND time_ns < :end AND revision = (SELECT max(n.revision) FROM product AS n
+        WHERE n.kind = p.kind AND n.subject = p.subject AND n.time_ns = p.time_ns)
+    ORDER BY time_ns LIMIT :limit"""
+# Events of one subject and start count their updates from thousands of their own: an event is one of these.
+NEWEST_UPDATES = """
+    SELECT time_ns, subject, revision, payload FROM product AS p WHERE kind = 'event'
+    AND (time_ns, subject, revision) > (:time, :subject, :revision) AND time_ns < :end
+    AND NOT EXISTS (SELECT 1 FROM product AS n WHERE n.kind = 'event' AND n.subject = p.subject
+        AND n.time_ns = p.time_ns AND n.revision > p.revision AND n.revision < (p.revision / 1000 + 1) * 1000)
+    ORDER BY time_ns, subject, revision LIMIT :limit"""

@@ -1,0 +1,30 @@
+"""What a run of the daemon offers of its store over HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """Where the products are, and how they are given out.
+
+    Attributes
+    ----------
+    path : Path
+        Of the store; whoever asks reads it over a connection of his own.
+    cadences_s : mapping
+        Time from one product of a subject to the next, by kind; kinds without one are left out.
+    server_id : str
+    contact : str
+    cross_origin : bool
+        Whether pages of other sites may read `/hapi`.
+    """
+
+    path: Path
+    cadences_s: Mapping[str, float]
+    server_id: str
+    contact: str
+    cross_origin: bool = False
