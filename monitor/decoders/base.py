@@ -287,6 +287,14 @@ def missing_to_nan(values: FloatArray) -> FloatArray:
     return np.where(np.isin(np.abs(values), MISSING_MARKS_nT), np.nan, values)
 
 
+def add_horizontal(rows: dict[str, FloatArray]) -> None:
+    """Add H = F cos I and Z = F sin I (nT) to the rows of a station where only F and the inclination (degrees) came."""
+    if "F" in rows and "I" in rows:
+        inclination_rad = np.radians(rows["I"])
+        rows.setdefault("H", rows["F"] * np.cos(inclination_rad))
+        rows.setdefault("Z", rows["F"] * np.sin(inclination_rad))
+
+
 def station_code(text: str) -> str | None:
     """The upper-case station code (`[A-Z0-9]{2,8}`) that `text` is, else None."""
     return _identifier(text, _STATION)

@@ -22,6 +22,7 @@ from msgspec import UNSET, UnsetType
 from monitor.decoders.base import (
     LARGEST_FIELD_nT,
     Limits,
+    add_horizontal,
     check_limits,
     check_times,
     decode_json,
@@ -32,7 +33,7 @@ from monitor.decoders.base import (
     station_code,
 )
 from monitor.errors import DecodeError
-from monitor.types import FloatArray, Message, Options, SampleBlock, Surroundings
+from monitor.types import Message, Options, SampleBlock, Surroundings
 
 AngleUnit: TypeAlias = Literal["degrees", "arcmin"]
 
@@ -112,7 +113,9 @@ class ImagMqttDecoder:
             if name in rows:
                 rows[name] = rows[name] * self._degrees_per_unit
         check_limits(tuple(rows), np.stack(list(rows.values())), _LIMITS)
-        components, values = _with_horizontal(rows)
+        add_horizontal(rows)
+        components = tuple(name for name in _LIMITS if name in rows)
+        values = np.stack([rows[name] for name in components])
         return (SampleBlock(station, components, t0_ns, step_ns, values, level=level),)
 
 
@@ -156,13 +159,3 @@ def _cadence_step_ns(cadence: str) -> int:
     if rate == 0.0:
         raise DecodeError("bad_step", f"cadence {cadence!r} in the topic has no step")
     return parse_step_ns(1.0 / rate)
-
-
-def _with_horizontal(rows: dict[str, FloatArray]) -> tuple[tuple[str, ...], FloatArray]:
-    """Add H = F cos I and Z = F sin I where only the angles and the total came; order as in the schema."""
-    if "F" in rows and "I" in rows:
-        inclination_rad = np.radians(rows["I"])
-        rows.setdefault("H", rows["F"] * np.cos(inclination_rad))
-        rows.setdefault("Z", rows["F"] * np.sin(inclination_rad))
-    components = tuple(name for name in _LIMITS if name in rows)
-    return components, np.stack([rows[name] for name in components])

@@ -1,8 +1,9 @@
-"""Archive files, told apart by their content: CSV and IAGA-2002, plain or gzip, and CDF of spacecraft.
+"""Archive files, told apart by their content: CSV, IAGA-2002, CDF of spacecraft and observatories; all plain or gzip.
 
 A file is named by its path, or `CODE=FILE` where the station or spacecraft shall be CODE. `ID.B=FILE` is a CSV without
 a header whose columns are the time and the quantity B of a spacecraft: `B` and `V` stand for three components, all
-else for the native quantity of that name. All that can be wrong with a file is an `ArchiveError` of one line.
+else for the native quantity of that name. What else is switched on (`FileReader`) is asked before a file is taken for
+CSV. All that can be wrong with a file is an `ArchiveError` of one line.
 """
 
 from __future__ import annotations
@@ -21,10 +22,11 @@ from monitor.errors import ArchiveError
 from monitor.io.files.cdf import read_cdf
 from monitor.io.files.craft import join_craft
 from monitor.io.files.csv import read_csv
+from monitor.io.files.decoded import HEAD_BYTES, FileReader, read_decoded, reader_of
 from monitor.io.files.iaga2002 import is_iaga2002, read_iaga2002
 from monitor.io.files.series import SourceSeries, interleave
 
-__all__ = ["Archive", "SourceSeries", "interleave", "open_archives", "read_archive"]
+__all__ = ["Archive", "FileReader", "SourceSeries", "interleave", "open_archives", "read_archive"]
 
 log = logging.getLogger(__name__)
 
@@ -63,17 +65,24 @@ class Archive:
         return tuple(dict.fromkeys(one.source for one in self.series))
 
 
-def read_archive(spec: str | Path, craft: Collection[str] = ()) -> Archive:
-    """Read one file, given as FILE or CODE=FILE; `craft` are the ids that are spacecraft.
+def read_archive(
+    spec: str | Path, craft: Collection[str] = (), readers: Sequence[FileReader] = ()
+) -> Archive:
+    """Read one file, given as FILE or CODE=FILE; `craft` are the ids that are spacecraft, `readers` know other formats.
 
     Raises ArchiveError for a file that is missing, unreadable, or not what it says.
     """
     known_craft = frozenset(one.upper() for one in craft)
     path, code, columns = _split(spec, known_craft)
-    if not columns and _is_cdf(path):
-        series, notes = read_cdf(path, code)
+    head = b"" if columns else _head(path)
+    if head.startswith(_CDF):
+        series, notes = read_cdf(path, code, MAXIMUM_BYTES)
         return Archive(str(path), tuple(series), tuple(notes))
-    text = _read_text(path)
+    content = _read(path)
+    reader = None if columns or _is_iaga2002(head) else reader_of(head, readers, str(path))
+    if reader is not None:
+        return Archive(str(path), tuple(read_decoded(content, str(path), path.name, code, reader)), ())
+    text = _as_text(content, str(path))
     if is_iaga2002(text):
         series, notes = read_iaga2002(text, str(path), code)
     else:
@@ -81,14 +90,16 @@ def read_archive(spec: str | Path, craft: Collection[str] = ()) -> Archive:
     return Archive(str(path), tuple(series), tuple(notes))
 
 
-def open_archives(specs: Sequence[str | Path], craft: Collection[str] = ()) -> list[SourceSeries]:
+def open_archives(
+    specs: Sequence[str | Path], craft: Collection[str] = (), readers: Sequence[FileReader] = ()
+) -> list[SourceSeries]:
     """Read files as `read_archive` does, log their notes, and return all their series.
 
     Those of one spacecraft on the grid of 4.5 s are joined, so that field and moments come together.
     """
     series: list[SourceSeries] = []
     for spec in specs:
-        archive = read_archive(spec, craft)
+        archive = read_archive(spec, craft, readers)
         for note in archive.notes:
             log.warning("%s", note)
         for one in archive.series:
@@ -138,12 +149,22 @@ def _columns(spec: str, quantity: str) -> tuple[str, ...]:
     return ("time", name)
 
 
-def _is_cdf(path: Path) -> bool:
+def _head(path: Path) -> bytes:
+    """How a file begins, unpacked; nothing where it cannot be read: what reads it whole says what is wrong."""
     try:
         with path.open("rb") as file:
-            return file.read(4) in _CDF
-    except (OSError, ValueError):  # what reads it as text says what is wrong
-        return False
+            head = file.read(HEAD_BYTES)
+            if not head.startswith(_GZIP):
+                return head
+            file.seek(0)
+            with gzip.open(file) as unpacked:
+                return unpacked.read(HEAD_BYTES)
+    except (OSError, EOFError, ValueError, zlib.error):
+        return b""
+
+
+def _is_iaga2002(head: bytes) -> bool:
+    return is_iaga2002(head.decode("utf-8-sig", errors="replace"))
 
 
 def _exists(name: str) -> bool:
@@ -153,7 +174,8 @@ def _exists(name: str) -> bool:
         return False
 
 
-def _read_text(path: Path) -> str:
+def _read(path: Path) -> bytes:
+    """The content of a file, unpacked. Raises ArchiveError."""
     name = str(path)
     try:
         with path.open("rb") as file:
@@ -172,14 +194,14 @@ def _read_text(path: Path) -> str:
         raise ArchiveError(name, f"cannot be read: {error.strerror or error}") from None
     except ValueError as error:  # a NUL in the name
         raise ArchiveError(repr(name), f"cannot be the name of a file: {error}") from None
-    return _as_text(content, name)
+    if len(content) > MAXIMUM_BYTES:
+        raise ArchiveError(name, f"holds more than {MAXIMUM_BYTES} bytes; split it, for example by days")
+    return content
 
 
 def _as_text(content: bytes, name: str) -> str:
-    if len(content) > MAXIMUM_BYTES:
-        raise ArchiveError(name, f"holds more than {MAXIMUM_BYTES} bytes; split it, for example by days")
     if content.startswith(_CDF):
-        raise ArchiveError(name, "is a CDF file where text is expected; unpack it, and write FILE or ID=FILE")
+        raise ArchiveError(name, "is a CDF file, which names its own columns; write FILE or ID=FILE")
     if content.startswith(_ZIP):
         raise ArchiveError(name, "is a ZIP or NumPy file; convert it to CSV")
     if b"\0" in content:

@@ -46,7 +46,7 @@ class _Walk:
         if not magic.startswith(MAGIC):
             raise ArchiveError(self._path, "is a CDF of a version before 3; convert it with cdfconvert")
         if magic[4:] != _NOT_PACKED:
-            raise ArchiveError(self._path, "is a CDF that is packed as a whole; unpack it with cdfconvert")
+            raise self._damaged("it is neither plain nor packed in a known way")
         gdr_at = 8 + len(self._record(8, (_CDR,)))
         gdr = self._record(gdr_at, (_GDR,))
         if _integer(gdr, 36, 8) > self._size:

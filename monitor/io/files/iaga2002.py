@@ -1,7 +1,8 @@
 """IAGA-2002, the text format of the observatories: header lines that end in `|`, then DATE TIME DOY and the elements.
 
 D and I come in minutes of arc and leave in degrees; all else is nT; 99999 and 88888 are gaps. U V W are the raw axes
-of a sensor and stay what they are: nobody knows from the file how they point, so no H is made of them.
+of a sensor and stay what they are: nobody knows from the file how they point, so no H is made of them. Where a file has
+D, I and F, H and Z are made of these.
 Format: https://www.ncei.noaa.gov/services/world-data-system/v-dat-working-group/iaga-2002-data-exchange-format
 """
 
@@ -12,7 +13,7 @@ from typing import Final
 
 import numpy as np
 
-from monitor.decoders.base import LARGEST_FIELD_nT, Limits, missing_to_nan, station_code
+from monitor.decoders.base import LARGEST_FIELD_nT, Limits, add_horizontal, missing_to_nan, station_code
 from monitor.errors import ArchiveError
 from monitor.io.files.rows import check_values, parse_numbers, parse_times
 from monitor.io.files.series import Rows, SourceSeries, grid_of, series_on_grid
@@ -53,6 +54,9 @@ def read_iaga2002(text: str, path: str, code: str | None) -> tuple[list[SourceSe
     )
     values = _to_degrees(components, missing_to_nan(values))
     check_values(components, values, _LIMITS, lines, path)
+    derived = dict(zip(components, values, strict=True))
+    add_horizontal(derived)
+    components, values = tuple(derived), np.stack(list(derived.values()))
     times_ns = parse_times([f"{day}T{time}" for day, time in zip(*columns[:2], strict=True)], lines, path)
     grid = grid_of(Rows(times_ns, np.array(lines, dtype=np.int64)), path)
     source = code if code is not None else station

@@ -99,10 +99,11 @@ def interleave(series: Iterable[SourceSeries], piece_ns: int) -> Iterator[Sample
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """The rows of a file as they stand there: times (ns UTC, n) and line numbers (n)."""
+    """The rows of a file as they stand there: times (ns UTC, n) and line numbers (n), or what else they are counted in."""
 
     times_ns: IntArray
     lines: IntArray
+    counted_in: str = "line"
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +134,8 @@ def grid_of(rows: Rows, path: str) -> Grid:
     if times.size < 2:
         raise ArchiveError(path, f"has {times.size} sample times; two at least are needed to tell the step")
     if times[0] < EARLIEST_NS:
-        raise ArchiveError(path, f"line {rows.lines[kept[0]]} is of {iso_time(int(times[0]))}, before 1990")
+        first = f"{rows.counted_in} {rows.lines[kept[0]]}"
+        raise ArchiveError(path, f"{first} is of {iso_time(int(times[0]))}, before 1990")
     distances = np.sort(np.diff(times))
     step_ns = int(distances[distances.size // 2])
     if not SHORTEST_STEP_NS <= step_ns <= LONGEST_STEP_NS:
@@ -145,7 +147,7 @@ def grid_of(rows: Rows, path: str) -> Grid:
         place = int(np.argmax(stray))
         raise ArchiveError(
             path,
-            f"line {rows.lines[kept[place]]}: {iso_time(int(times[place]))} lies {off_ns[place] / SECOND_NS:g} s off "
+            f"{rows.counted_in} {rows.lines[kept[place]]}: {iso_time(int(times[place]))} lies {off_ns[place] / SECOND_NS:g} s off "
             f"the grid of {step_ns / SECOND_NS:g} s that starts at {iso_time(int(times[0]))}; "
             "even the times out, or put what follows another grid into its own file",
         )
