@@ -189,6 +189,7 @@ def _demo(options: argparse.Namespace) -> int:
 
 def _replay(options: argparse.Namespace) -> int:
     from monitor.jobs.replay import replay
+    from monitor.plugins.reading import file_readers
 
     quick = bool(options.pair or options.craft)
     config = configuration(options) if quick or options.config is not None else None
@@ -207,6 +208,7 @@ def _replay(options: argparse.Namespace) -> int:
             progress=sys.stderr.isatty(),
             craft=() if config is None else config.craft,
             sources=named,
+            readers=() if config is None else file_readers(config),
             username=options.username,
             password_file=options.password_file,
             ca_file=options.ca_file,

@@ -119,6 +119,11 @@ class FileDecoder(Protocol):
         ...
 
 
+@runtime_checkable
+class FileReader(Decoder, FileDecoder, Protocol):
+    """A decoder of both: what archives are read with."""
+
+
 def decode_json(payload: bytes, decoder: msgspec.json.Decoder[T], maximum_bytes: int) -> T:
     """Decode JSON into the type of `decoder`.
 

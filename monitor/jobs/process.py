@@ -19,6 +19,7 @@ from monitor.io.files.series import SourceSeries, interleave
 from monitor.jobs.panels import Panels
 from monitor.jobs.profiles import Profiles
 from monitor.pipeline import Pipeline
+from monitor.plugins.reading import file_readers
 from monitor.types import SECOND_NS, Domain, Product, SampleBlock
 
 logger = logging.getLogger(__name__)
@@ -74,10 +75,12 @@ def read_series(specs: Sequence[str], config: Config, *, craft: bool = False) ->
     ------
     ArchiveError
         A file is missing or unreadable.
+    PluginError
+        A decoder of files that is switched on cannot be used.
     MonitorError
         No file holds a station of a configured pair, nor a spacecraft where these are asked for.
     """
-    series = open_archives(specs, config.craft)
+    series = open_archives(specs, config.craft, file_readers(config))
     wanted = {(Domain.GROUND, code) for pair in config.pair_list for code in pair.stations}
     if craft:
         wanted |= {(Domain.CRAFT, code) for code in config.craft}

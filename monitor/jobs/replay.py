@@ -24,7 +24,7 @@ import aiomqtt
 from aiomqtt.exceptions import MqttConnectError
 from tqdm import tqdm
 
-from monitor.decoders.base import GROUND_LIMITS
+from monitor.decoders.base import GROUND_LIMITS, FileReader
 from monitor.decoders.native import CRAFT_LIMITS, native_payload, native_topic
 from monitor.errors import ArchiveError, BrokerError, MonitorError
 from monitor.io.files import SourceSeries, interleave, open_archives
@@ -78,6 +78,7 @@ async def replay(
     progress: bool = False,
     craft: Sequence[str] = (),
     sources: Collection[str] | None = None,
+    readers: Sequence[FileReader] = (),
     username: str | None = None,
     password_file: Path | None = None,
     ca_file: Path | None = None,
@@ -105,6 +106,8 @@ async def replay(
         Ids that are spacecraft.
     sources : collection of str, optional
         Only these stations and spacecraft; all that the files hold where it is not given.
+    readers : sequence of FileReader
+        Decoders of files that are switched on.
     username, password_file, ca_file
         For a broker that asks for them, and the authority that signed its certificate.
 
@@ -130,7 +133,7 @@ async def replay(
         if not 0.0 < given_s < math.inf:
             raise MonitorError(f"lateness is {given_s:g} s; it must be above 0")
     password = _read_password(password_file)
-    archives = await asyncio.to_thread(open_archives, specs, craft)
+    archives = await asyncio.to_thread(open_archives, specs, craft, readers)
     wanted = [one for one in archives if sources is None or one.source in sources]
     if not wanted:
         held = ", ".join(sorted({one.source for one in archives}))

@@ -230,6 +230,19 @@ _MESSAGES: dict[str, Sequence[bytes]] = {
             ),
         ),
         message("impf/pel/pt1m/3/xyzs", _json(startDate=_DAY, geomagneticFieldX=[1], geomagneticFieldY=[2])),
+        message("impf/pel/pt1s/1/xyzs", _json(startDate=_DAY, geomagneticFieldS=[48000.25, None])),
+    ),
+    "column_text": (
+        message(
+            "20170907GILL.F01",
+            b"GILL 56.376 265.36 XYZ 1\n20170907120000-12345.125  1234.500 58000.000 .\n"
+            b"20170907120001 12345.126  1234.501 58000.001 x\n",
+        ),
+        message(
+            "han.txt",
+            b"YYYY MM DD HH MM SS HAN X HAN Y HAN Z\n2017 09 07 12 00 00 13759.4 1715.1 49852.7\n"
+            b"2017 9 7 12 0 10.0 13759.4 99999.9 49852.7\n2017 09 07 12 00 20 13759.4 1715.1 49852.7\n",
+        ),
     ),
 }  # fmt: skip
 
@@ -251,14 +264,24 @@ def _texts() -> Iterator[bytes]:
         "",
     ]
     yield "\n".join(lines).encode()
+    angles = [
+        line.replace("WICH", "WICI").replace("20000", " 3600").replace("20001", " 3601") for line in lines
+    ]
+    yield "\n".join(angles).replace("12:00:01", "12:00:10").encode()
 
 
 def _cdf_files() -> Iterator[bytes]:
+    from archive_kit import write_imagcdf
     from cdf_kit import write_dis, write_fgm
 
+    ground = SampleBlock(
+        "WIC", ("X", "D"), RECEIVED_NS, 10**9, np.array([[2e4, np.nan, 2.1e4], [1.0, 2.0, 3.0]])
+    )
     with tempfile.TemporaryDirectory() as folder:
         for write in (write_dis, write_fgm):
             yield write(Path(folder) / f"{write.__name__}.cdf", np.arange(6) * 4.5).read_bytes()
+        for packed in (0, 6):
+            yield write_imagcdf(Path(folder) / "imag.cdf", ground, packed=packed).read_bytes()
 
 
 def _rows() -> Iterator[bytes]:

@@ -17,6 +17,8 @@ DECODER_TARGETS = [target for name, target in TARGETS.items() if name.startswith
 OTHER_TARGETS = [target for name, target in TARGETS.items() if not name.startswith("decoder-")]
 PAYLOADS = (40_000, 1_000_000)
 """Over all decoders together: in the tests, and at full scale."""
+LEAST_OUTCOMES = {"decoder-column_text": 6}
+"""Text has fewer ways to be wrong than JSON."""
 INPUTS = {"config": (250, 20_000), "archive-text": (1_000, 50_000), "archive-cdf": (500, 50_000)}
 
 
@@ -61,7 +63,7 @@ def test_decoder_takes_or_refuses_whatever_comes(
     assert outcomes.total() == count
     # Else the breaking is too coarse or too fine to say anything.
     assert 0.05 < outcomes["taken"] / count < 0.8
-    assert len(outcomes) >= 10
+    assert len(outcomes) >= LEAST_OUTCOMES.get(target.name, 10)
 
 
 @pytest.mark.parametrize("target", OTHER_TARGETS, ids=lambda target: target.name)

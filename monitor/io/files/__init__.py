@@ -17,16 +17,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from monitor.decoders.base import FileReader
 from monitor.decoders.native import CRAFT_LIMITS
 from monitor.errors import ArchiveError
 from monitor.io.files.cdf import read_cdf
 from monitor.io.files.craft import join_craft
 from monitor.io.files.csv import read_csv
-from monitor.io.files.decoded import HEAD_BYTES, FileReader, read_decoded, reader_of
+from monitor.io.files.decoded import HEAD_BYTES, read_decoded, reader_of
 from monitor.io.files.iaga2002 import is_iaga2002, read_iaga2002
 from monitor.io.files.series import SourceSeries, interleave
 
-__all__ = ["Archive", "FileReader", "SourceSeries", "interleave", "open_archives", "read_archive"]
+__all__ = ["Archive", "SourceSeries", "interleave", "open_archives", "read_archive"]
 
 log = logging.getLogger(__name__)
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, Protocol
+from typing import Final
 
 import numpy as np
 
-from monitor.decoders.base import checked
+from monitor.decoders.base import FileReader, checked
 from monitor.errors import ArchiveError, DecodeError
 from monitor.io.files.craft import brought_to_grid
 from monitor.io.files.series import SourceSeries
@@ -18,18 +18,6 @@ HEAD_BYTES: Final = 4096
 
 _ANY_TIME_NS: Final = 1 << 62
 """An archive is not held against the clock of the day."""
-
-
-class FileReader(Protocol):
-    """A decoder that reads whole files too."""
-
-    def recognises(self, head: bytes) -> bool:
-        """Whether a file that begins so is of its format."""
-        ...
-
-    def decode(self, message: Message) -> Sequence[SampleBlock]:
-        """The blocks of a file: its name is the topic, its content the payload."""
-        ...
 
 
 def reader_of(head: bytes, readers: Sequence[FileReader], path: str) -> FileReader | None:
@@ -78,5 +66,6 @@ def _series(block: SampleBlock, path: str, source: str) -> SourceSeries:
 
 
 def _fault(reader: FileReader, path: str, error: Exception) -> ArchiveError:
-    name = getattr(reader, "name", type(reader).__name__)
-    return ArchiveError(path, f"cannot be read by the plugin {name} ({type(error).__name__}: {error!s:.120})")
+    return ArchiveError(
+        path, f"cannot be read by the plugin {reader.name} ({type(error).__name__}: {error!s:.120})"
+    )
