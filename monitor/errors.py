@@ -8,6 +8,7 @@
     ├── ArchiveError         a file that is missing, unreadable or not what it says
     ├── ModelError           a learned model that is incomplete, changed, or made for something else
     ├── PluginError          a plugin that cannot be found, imported, made, or relied upon
+    │   └── PluginOffError       it is switched off: only a reload or a restart begins it again
     ├── StoreError           the durable store cannot take or give what was asked
     │   └── StoreDamagedError    its file is damaged: only a restart, which sets it aside, helps
     └── BrokerError          the broker cannot be reached, refuses, or went away
@@ -106,6 +107,10 @@ class PluginError(MonitorError):
         self.plugin, self.distribution = plugin, distribution
         self.reason = reason if len(reason) <= 600 else reason[:597] + "..."
         super().__init__(f"plugin {plugin}{f' ({distribution})' if distribution else ''}: {self.reason}")
+
+
+class PluginOffError(PluginError):
+    """A plugin that is switched off until the next reload or restart."""
 
 
 class StoreError(MonitorError):
