@@ -160,8 +160,6 @@ class PluginEntry(Section):
     kind: Kind
     options: dict[str, Any] = Field(default_factory=dict)
     """As they were written."""
-    begin: Literal["now", "beginning"] = "now"
-    """Of a sink (its key is `from`): with what is committed from its first start on, or with all that is stored."""
 
 
 class Windows(Section):

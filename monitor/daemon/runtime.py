@@ -26,7 +26,6 @@ from monitor.daemon.intake import IntakeLoop
 from monitor.daemon.lasting import Lasting
 from monitor.daemon.link import Filters, open_link
 from monitor.daemon.offering import offered
-from monitor.daemon.plugged import Plugged, plugin_pages
 from monitor.daemon.publisher import Publisher
 from monitor.daemon.secrets import http_credentials
 from monitor.daemon.status import status_line, status_message, status_page
@@ -43,7 +42,6 @@ from monitor.io.http.offer import Offer
 from monitor.io.mqtt import MqttLink
 from monitor.io.store import Store
 from monitor.models.base import ModelInfo
-from monitor.plugins import Registry, installed
 from monitor.types import SECOND_NS, Json, Product
 
 logger = logging.getLogger(__name__)
@@ -71,8 +69,6 @@ class Daemon:
         Called in the worker thread with every product once it is committed (the demo prints them).
     on_ready : callable, optional
         Called once with the address of the HTTP server when everything is up.
-    registry : Registry, optional
-        Makes the plugins; by default from what is installed.
     """
 
     def __init__(
@@ -82,9 +78,7 @@ class Daemon:
         lasting: Lasting | None = None,
         on_product: Callable[[Product], None] | None = None,
         on_ready: Callable[[str], None] | None = None,
-        registry: Registry | None = None,
     ) -> None:
-        self._registry = installed() if registry is None else registry
         self._config = config = with_shadows(config)
         self._on_product = on_product
         self._on_ready = on_ready
@@ -111,7 +105,6 @@ class Daemon:
         self._house: Housekeeping
         self._intake: IntakeLoop
         self._injection: Injection
-        self._plugged: Plugged
 
     def stop(self) -> None:
         """End the run: finish what is in hand, say goodbye, close (call it on the loop)."""
@@ -131,7 +124,6 @@ class Daemon:
             if self._owns_lasting:
                 stack.push_async_callback(self._lasting.close)
             # Whatever ends the run: the thread is through with the store before it is closed.
-            stack.callback(self._registry.close)
             stack.callback(self._thread.shutdown)
             stack.callback(self._stop.set)
             stores = self._config.store
@@ -174,9 +166,6 @@ class Daemon:
             self._intake = IntakeLoop(
                 self._config, self._link, self._worker, self._thread, self._publisher, self._note
             )
-            self._plugged = await self._in_thread(
-                Plugged, self._config, self._registry, self._metrics.plugins
-            )
             self._injection = Injection(self._config, settings, self._metrics)
             self._house = Housekeeping(
                 config=self._config,
@@ -186,7 +175,6 @@ class Daemon:
                 link=self._link,
                 publisher=self._publisher,
                 filters=self._filters,
-                plugged=self._plugged,
                 metrics=self._metrics,
                 degradation=self._degradation,
             )
@@ -246,7 +234,6 @@ class Daemon:
         # Its end is nobody's end: it is not among the tasks that the daemon stands and falls with.
         injection = asyncio.create_task(self._injection.run(), name="injection")
         tasks = [link, publisher, house, intake]
-        self._plugged.start(self._intake, self._worker, self._store)
         try:
             await asyncio.wait([*tasks, stopped], return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -254,12 +241,9 @@ class Daemon:
             self.phase = "finishing what is in hand"
             await end(injection)
             await end(house)
-            await self._plugged.end_sources()
             # The intake ends by itself, after the batch in hand; the publisher after what that gave.
             await asyncio.gather(intake, return_exceptions=True)
-            await self._intake.finish()
             await self._save()
-            await self._plugged.end_sinks()
             self._saved, self.phase = True, "sending what is finished"
             self._publisher.stop()
             await asyncio.wait([publisher], timeout=_DRAIN_S)
@@ -353,11 +337,7 @@ class Daemon:
             missing=self._worker.pipeline.missing_models if self._up else {},
             stale=self._metrics.is_stale,
             injection=self._injection.page() if self._up else {},
-            plugins=self._plugin_pages() if self._up else {},
         )
-
-    def _plugin_pages(self) -> Json:
-        return plugin_pages(self._config.plugins, self._house.standing(), self._plugged.pages())
 
     def _queues(self) -> dict[str, int]:
         return {
@@ -368,14 +348,7 @@ class Daemon:
 
     def _load_worker(self, url: str) -> Worker:
         config = self._config.with_public_url(url)
-        return Worker(
-            config,
-            self._store,
-            self._metrics,
-            self._on_product,
-            on_step=self._thread.step,
-            registry=self._registry,
-        )
+        return Worker(config, self._store, self._metrics, self._on_product, on_step=self._thread.step)
 
     async def _open_store(self, stack: AsyncExitStack) -> Store:
         hours = self._config.store

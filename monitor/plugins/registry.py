@@ -12,6 +12,7 @@ from typing import Any
 
 from monitor.config import Config, ValueFault
 from monitor.errors import PluginError
+from monitor.plugins.cage import Cage
 from monitor.plugins.found import Found, Home, find_all
 from monitor.plugins.in_process import InProcess
 from monitor.types import Json, Kind, Surroundings
@@ -79,11 +80,6 @@ class Registry:
         found = self.find(name, kind)
         return self._home(found).make(found, options, surroundings)
 
-    def close(self) -> None:
-        """End what was made and needs an end; nothing that was made is used afterwards."""
-        self._ours.close()
-        self._others.close()
-
     def _home(self, found: Found) -> Home:
         return self._ours if found.ours else self._others
 
@@ -106,5 +102,4 @@ def unusable_plugins(config: Config, registry: Registry) -> dict[tuple[str | int
 
 def installed() -> Registry:
     """The plugins that are installed beside this program."""
-    in_process = InProcess()
-    return Registry(find_all(), ours=in_process, others=in_process)
+    return Registry(find_all(), ours=InProcess(), others=Cage())

@@ -12,6 +12,8 @@ from monitor.cli import main
 from monitor.config import load_config, parse_config
 from monitor.errors import ConfigurationError, Fault, PluginError
 from monitor.plugins import Registry, installed
+from monitor.plugins.found import find_all
+from monitor.plugins.in_process import InProcess
 from monitor.types import Surroundings
 
 GOOD = """
@@ -48,7 +50,8 @@ def registry_with(
         install(folder, "some-plugins", {"seam_part": text}, {"sources": {"quiet": target}})
     )
     monkeypatch.delitem(__import__("sys").modules, "seam_part", raising=False)
-    return installed()
+    in_process = InProcess()
+    return Registry(find_all(), ours=in_process, others=in_process)
 
 
 def faults_of(text: str, registry: Registry) -> list[Fault]:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import shutil
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -25,12 +25,12 @@ from monitor.errors import StoreError
 from monitor.io.store.compaction import Compaction
 from monitor.io.store.file import beside, translated
 from monitor.io.store.opening import OpenFile
-from monitor.io.store.queries import DECODER_STATE, KINDS, NEWEST_TIMES, PUT_STATE
+from monitor.io.store.queries import KINDS, NEWEST_TIMES
 from monitor.io.store.reading import StoreReader
 from monitor.io.store.rows import SAMPLE_COLUMNS, OutboxRow, coalesce, require_same, sample_row
 from monitor.types import Product, SampleBlock
 
-__all__ = ["DECODER_STATE", "OutboxRow", "Store", "coalesce"]
+__all__ = ["OutboxRow", "Store", "coalesce"]
 
 # One bite of `prune`.
 _PRUNE_ROWS = 1024
@@ -96,14 +96,8 @@ class Store(StoreReader):
 
     # -- writing ------------------------------------------------------------------------------------------------
 
-    def write_samples(self, blocks: Sequence[SampleBlock], states: Mapping[str, str] | None = None) -> int:
+    def write_samples(self, blocks: Sequence[SampleBlock]) -> int:
         """Store blocks in one transaction, in the order of arrival; they are durable when this returns.
-
-        Parameters
-        ----------
-        blocks : sequence of SampleBlock
-        states : mapping of str to str, optional
-            What decoders remember, as JSON by name (`DECODER_STATE` first), stored in the same transaction.
 
         Returns
         -------
@@ -120,7 +114,7 @@ class Store(StoreReader):
         for block in blocks:
             if block.count:
                 ends[block.source] = max(block.end_ns, ends.get(block.source, block.end_ns))
-        if not rows and not states:
+        if not rows:
             return self._last_row
         last_row = self._last_row
         with self._transaction() as connection:
@@ -135,7 +129,6 @@ class Store(StoreReader):
                 " ON CONFLICT (name) DO UPDATE SET end_ns = max(end_ns, excluded.end_ns)",
                 ends.items(),
             )
-            connection.executemany(PUT_STATE, (states or {}).items())
         self._last_row = last_row
         return last_row
 
@@ -167,7 +160,10 @@ class Store(StoreReader):
                 )
                 if inserted.rowcount == 0:
                     require_same(connection, product, payload)
-            connection.executemany(PUT_STATE, states.items())
+            connection.executemany(
+                "INSERT INTO state (stage, json) VALUES (?, ?) ON CONFLICT (stage) DO UPDATE SET json = excluded.json",
+                states.items(),
+            )
 
     def mark_published(self, rows: Sequence[int]) -> None:
         """Take rows out of the outbox; the products stay."""
@@ -177,16 +173,11 @@ class Store(StoreReader):
                     "UPDATE product SET published = 1 WHERE row = ?", [(row,) for row in rows]
                 )
 
-    def prune(self, on_products: Callable[[str, Sequence[int]], None] = lambda _kind, _rows: None) -> int:
+    def prune(self) -> int:
         """Delete a bite of what is past its retention, and give free pages back to the file system.
 
         Samples count back from their source's own clock, products from the newest of their kind and subject; what is
         not yet published stays. The work of one call is bounded: call again while it returns more than 0.
-
-        Parameters
-        ----------
-        on_products : callable, optional
-            Called with the kind and the rows of products that are gone.
 
         Returns
         -------
@@ -195,12 +186,9 @@ class Store(StoreReader):
         """
         with self._transaction() as connection:
             samples = self._doomed_samples(connection)
-            doomed = self._doomed_products(connection)
-            products = [(row,) for rows in doomed.values() for row in rows]
+            products = self._doomed_products(connection)
             connection.executemany("DELETE FROM sample WHERE row = ?", samples)
             connection.executemany("DELETE FROM product WHERE row = ?", products)
-        for kind, gone in doomed.items():
-            on_products(kind, gone)
         with self._writer_lock, translated(self.path):
             free: int = self._files.writer.execute("PRAGMA freelist_count").fetchone()[0]
             excess = min(free - _FREE_PAGES_KEPT, _FREE_PAGES_GIVEN_BACK)
@@ -237,21 +225,17 @@ class Store(StoreReader):
                 size += length
         return doomed
 
-    def _doomed_products(self, connection: sqlite3.Connection) -> dict[str, list[int]]:
-        """Rows by kind."""
-        doomed: dict[str, list[int]] = {}
-        left = _PRUNE_ROWS
+    def _doomed_products(self, connection: sqlite3.Connection) -> list[tuple[int]]:
+        doomed: list[tuple[int]] = []
         if self._product_retention_ns is None:
             return doomed
         for (kind,) in connection.execute(KINDS).fetchall():
             for subject, newest_ns in connection.execute(NEWEST_TIMES, {"kind": kind}).fetchall():
-                rows = connection.execute(
+                doomed += connection.execute(
                     "SELECT row FROM product WHERE kind = ? AND subject = ? AND time_ns < ? AND published = 1"
                     " ORDER BY time_ns LIMIT ?",
-                    (kind, subject, newest_ns - self._product_retention_ns, left),
+                    (kind, subject, newest_ns - self._product_retention_ns, _PRUNE_ROWS - len(doomed)),
                 ).fetchall()
-                left -= len(rows)
-                doomed.setdefault(kind, []).extend(row for (row,) in rows)
         return doomed
 
     def _require_present(self) -> None:

@@ -2,15 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Final
-
-DECODER_STATE: Final = "decoder:"
-"""How the names of the states begin that are a decoder's memory, and no part of a checkpoint."""
-
-PUT_STATE: Final = (
-    "INSERT INTO state (stage, json) VALUES (?, ?) ON CONFLICT (stage) DO UPDATE SET json = excluded.json"
-)
-
 # Products are kept for years: these step from one kind or subject to the next through the index, and never scan it.
 KINDS = """
     WITH RECURSIVE step (kind) AS (

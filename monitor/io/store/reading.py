@@ -19,7 +19,6 @@ from monitor.io.store.file import read_only, require_store, translated
 from monitor.io.store.gaps import gaps_between
 from monitor.io.store.queries import EVENT, LATEST, UPDATES
 from monitor.io.store.rows import SAMPLE_COLUMNS, OutboxRow, stored_block
-from monitor.plugins.base import StoredProduct
 from monitor.types import Json, Product, SampleBlock
 
 logger = logging.getLogger(__name__)
@@ -70,30 +69,6 @@ class StoreReader:
             (after_row, limit),
         )
         return [OutboxRow(row[0], row[1], row[2], bool(row[3]), *row[4:]) for row in rows]
-
-    def products_after(self, row: int, limit: int) -> list[StoredProduct]:
-        """Return up to `limit` products after a row, in the order of their commits; fewer where they are large."""
-        sql = (
-            "SELECT row, kind, subject, topic, time_ns, revision, retained, payload FROM product"
-            " WHERE row > :row ORDER BY row LIMIT :limit"
-        )
-        page = self._page(sql, {"row": row, "limit": limit})
-        return [
-            StoredProduct(number, kind, subject, topic, time_ns, revision, bool(retained), payload)
-            for number, kind, subject, topic, time_ns, revision, retained, payload in page
-        ]
-
-    def last_product_row(self) -> int:
-        """Return the row of the last product that was ever committed; 0 before the first."""
-        sql = "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'product'"
-        row: int = self._read_all(sql)[0][0]
-        return row
-
-    def count_products_after(self, row: int, limit: int) -> int:
-        """Return how many products there are after a row, counted up to `limit`."""
-        sql = "SELECT count(*) FROM (SELECT 1 FROM product WHERE row > ? LIMIT ?)"
-        count: int = self._read_all(sql, (row, limit))[0][0]
-        return count
 
     def states(self) -> dict[str, str]:
         """Return the stage states of the last commits: JSON text by stage name."""
