@@ -358,6 +358,7 @@ class Daemon:
                 Path(hours.path),
                 retention_ns=round(hours.retention_h * 3600 * SECOND_NS),
                 product_retention_ns=None if kept is None else round(kept * 3600 * SECOND_NS),
+                spectra_retention_ns=round(hours.spectra_retention_h * 3600 * SECOND_NS),
             )
         )
         stack.callback(store.close)

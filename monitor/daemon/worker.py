@@ -28,6 +28,7 @@ from monitor.errors import DecodeError, StoreDamagedError, StoreError
 from monitor.io.metrics import Metrics
 from monitor.io.store import Store
 from monitor.io.store.rows import content
+from monitor.io.store.spectra import SpectrumRow, spectrum_row
 from monitor.pipeline import Pipeline
 from monitor.pipeline.guard import Failure
 from monitor.plugins import Registry, installed
@@ -104,6 +105,7 @@ class Worker:
         self._open: dict[str, Json] = {}
         self._unstored: list[SampleBlock] = []
         self._uncommitted: list[tuple[Product, bytes]] = []
+        self._spectra: list[SpectrumRow] = []
         # Rows up to the first are stored; up to the second they have gone into the pipeline; the states that were
         # last committed have seen those up to the third.
         self._stored_row = 0
@@ -248,7 +250,12 @@ class Worker:
         )
 
     def _new_pipeline(self) -> Pipeline:
-        return Pipeline(self._config, self._timed, on_failure=self._failures.note)
+        return Pipeline(
+            self._config,
+            self._timed,
+            on_failure=self._failures.note,
+            spectra=self._config.store.spectra_retention_h > 0,
+        )
 
     def _checkpoint(self) -> dict[str, str]:
         """The states to store; none where a stage cannot write its own."""
@@ -263,11 +270,12 @@ class Worker:
     def _store_products(self, states: Mapping[str, str]) -> bool:
         """Store the products that wait, with states; return whether there were any."""
         try:
-            self._store.commit(self._uncommitted, states)
+            self._store.commit(self._uncommitted, states, self._spectra)
         except StoreError:
             if not self._drop_contradictions():
                 raise
-            self._store.commit(self._uncommitted, states)
+            self._store.commit(self._uncommitted, states, self._spectra)
+        self._spectra.clear()
         committed, self._uncommitted = self._uncommitted, []
         for product, payload in committed:
             self._tell(product, payload)
@@ -277,6 +285,10 @@ class Worker:
         published = self._wall_ns()
         for product in products:
             try:
+                if product.kind == "spectrum":
+                    self._spectra.append(spectrum_row(product))
+                    if not self._config.outputs.spectra:
+                        continue
                 self._uncommitted.append((product, product.encode(published)))
             except Exception as error:  # noqa: BLE001  (one object that cannot be written must not cost the others)
                 self._failures.outside(f"encode_{product.kind}", error)

@@ -17,7 +17,7 @@ from typing import Any, Self
 
 from monitor.io.store.file import read_only, require_store, translated
 from monitor.io.store.gaps import gaps_between
-from monitor.io.store.queries import EVENT, LATEST, UPDATES
+from monitor.io.store.queries import EVENT, LATEST, SPECTRA, UPDATES
 from monitor.io.store.rows import SAMPLE_COLUMNS, OutboxRow, stored_block
 from monitor.types import Json, Product, SampleBlock
 
@@ -220,6 +220,16 @@ class StoreReader:
                     yield document
             if not page:
                 return
+
+    def spectra(self, pair: str, start_ns: int, end_ns: int) -> Iterator[tuple[int, int, bytes]]:
+        """Yield time, revision and packed spectrum (`spectra.unpack_spectrum`) of a pair with a time in [start_ns, end_ns)."""
+        after_ns = start_ns - 1
+        while True:
+            page = self._read_all(SPECTRA, (pair, after_ns, end_ns, _PAGE_ROWS))
+            yield from page
+            if len(page) < _PAGE_ROWS:
+                return
+            after_ns = page[-1][0]
 
     def latest(self, kind: str) -> dict[str, dict[str, Json]]:
         """Return each subject's newest time in its newest revision; a removed subject is left out."""
