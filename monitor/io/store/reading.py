@@ -17,7 +17,7 @@ from typing import Any, Self
 
 from monitor.io.store.file import read_only, require_store, translated
 from monitor.io.store.gaps import gaps_between
-from monitor.io.store.queries import EVENT, LATEST, SPECTRA, UPDATES
+from monitor.io.store.queries import EVENT, LATEST, SAMPLES_BETWEEN, SPECTRA, UPDATES
 from monitor.io.store.rows import SAMPLE_COLUMNS, OutboxRow, stored_block
 from monitor.types import Json, Product, SampleBlock
 
@@ -221,15 +221,24 @@ class StoreReader:
             if not page:
                 return
 
-    def spectra(self, pair: str, start_ns: int, end_ns: int) -> Iterator[tuple[int, int, bytes]]:
-        """Yield time, revision and packed spectrum (`spectra.unpack_spectrum`) of a pair with a time in [start_ns, end_ns)."""
-        after_ns = start_ns - 1
+    def some_spectra(self, pair: str, start_ns: int, end_ns: int, limit: int) -> list[tuple[int, int, bytes]]:
+        """Time, revision and packed spectrum (`spectra.unpack_spectrum`) of the first windows of a pair in [start_ns, end_ns)."""
+        return self._read_all(SPECTRA, (pair, start_ns, end_ns, limit))
+
+    def samples_between(self, source: str, start_ns: int, end_ns: int) -> Iterator[SampleBlock]:
+        """Yield blocks of a source that reach into [start_ns, end_ns), in the order of their ends."""
+        after = (start_ns, -1)
         while True:
-            page = self._read_all(SPECTRA, (pair, after_ns, end_ns, _PAGE_ROWS))
-            yield from page
-            if len(page) < _PAGE_ROWS:
+            page = self._page(
+                SAMPLES_BETWEEN, {"source": source, "end": end_ns, "after": after[0], "row": after[1]}
+            )
+            for stored in page:
+                after = (stored[1], stored[0])
+                block = self._block((stored[0], *stored[2:]))
+                if block is not None:
+                    yield block
+            if not page:
                 return
-            after_ns = page[-1][0]
 
     def latest(self, kind: str) -> dict[str, dict[str, Json]]:
         """Return each subject's newest time in its newest revision; a removed subject is left out."""
