@@ -15,6 +15,7 @@ import logging
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -38,11 +39,13 @@ from monitor.io.http import HttpServer
 from monitor.io.http.api import ApiRoutes
 from monitor.io.http.connections import Limits
 from monitor.io.http.hapi import HapiRoutes
+from monitor.io.http.history import HistoryRoutes
 from monitor.io.http.offer import Offer
+from monitor.io.http.page import PageRoutes
 from monitor.io.mqtt import MqttLink
 from monitor.io.store import Store
 from monitor.models.base import ModelInfo
-from monitor.types import SECOND_NS, Json, Product
+from monitor.types import SECOND_NS, Json, Product, iso_time
 
 logger = logging.getLogger(__name__)
 
@@ -66,7 +69,7 @@ class Daemon:
     lasting : Lasting, optional
         What it takes over from the run before; by default everything begins here.
     on_product : callable, optional
-        Called in the worker thread with every product once it is committed (the demo prints them).
+        Called on the loop with every product once it is committed (the demo prints them).
     on_ready : callable, optional
         Called once with the address of the HTTP server when everything is up.
     """
@@ -83,6 +86,7 @@ class Daemon:
         self._on_product = on_product
         self._on_ready = on_ready
         self._stop = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop
         self._owns_lasting = lasting is None
         self._lasting = lasting = Lasting() if lasting is None else lasting
         self._started_ns = lasting.started_ns
@@ -119,6 +123,7 @@ class Daemon:
             The store cannot be opened, the HTTP port is taken, or a secret cannot be read.
         """
         sys.setswitchinterval(_SWITCH_S)
+        self._loop = asyncio.get_running_loop()
         self._config.mqtt.read_password()  # a fault of it is told at the start; each connection reads it anew
         async with AsyncExitStack() as stack:
             if self._owns_lasting:
@@ -272,8 +277,13 @@ class Daemon:
         )
         http.add_routes(ApiRoutes(lambda: lasting.answers.offer()).routes)
         http.add_routes(HapiRoutes(lambda: lasting.answers.offer()).routes)
+        http.add_routes(HistoryRoutes(lambda: lasting.answers.offer()).routes)
+        http.add_routes(lasting.stream.routes)
+        http.add_routes(PageRoutes().routes)
         await http.start()
         stack.push_async_callback(http.stop)
+        # Streams have no end of their own.
+        stack.callback(lasting.stream.close)
         return http
 
     async def _own_broker(self) -> LocalBroker | None:
@@ -317,6 +327,13 @@ class Daemon:
         """The newest update of the event that has this update; None where there is none. Raises StoreError."""
         return self._store.event(update_id)
 
+    def beat(self) -> Json:
+        """What the page hears every few seconds."""
+        return {
+            "ready": not self.ready()[1],
+            "as_of": iso_time(self._house.reading.read_ns) if self._up else None,
+        }
+
     def offer(self) -> Offer:
         """What is offered of the store under `/api` and `/hapi`."""
         return offered(self._config)
@@ -348,7 +365,19 @@ class Daemon:
 
     def _load_worker(self, url: str) -> Worker:
         config = self._config.with_public_url(url)
-        return Worker(config, self._store, self._metrics, self._on_product, on_step=self._thread.step)
+        return Worker(
+            config,
+            self._store,
+            self._metrics,
+            partial(self._loop.call_soon_threadsafe, self._tell),
+            on_step=self._thread.step,
+        )
+
+    def _tell(self, product: Product, payload: bytes) -> None:
+        """Tell whoever watches that a product was committed."""
+        self._lasting.stream.tell_product(product, payload)
+        if self._on_product is not None:
+            self._on_product(product)
 
     async def _open_store(self, stack: AsyncExitStack) -> Store:
         hours = self._config.store

@@ -67,8 +67,8 @@ class Worker:
     config : Config
     store : Store
     metrics : Metrics
-    on_product : callable, optional
-        Called with every product once it is committed.
+    on_product : callable
+        Called with every product and its bytes once it is committed.
     wall_ns : callable
         The time of day (ns UTC): for what is said about now, never for the windows.
     on_step : callable
@@ -82,7 +82,7 @@ class Worker:
         config: Config,
         store: Store,
         metrics: Metrics,
-        on_product: Callable[[Product], None] | None = None,
+        on_product: Callable[[Product, bytes], None] = lambda _product, _payload: None,
         wall_ns: Callable[[], int] = time.time_ns,
         on_step: Callable[[], None] = lambda: None,
         registry: Registry | None = None,
@@ -313,8 +313,7 @@ class Worker:
         if product.kind in _WINDOWED and product.revision == 0:
             latency_s = (self._wall_ns() - product.time_ns) / SECOND_NS
             self._metrics.product_latency(product.kind, max(0.0, latency_s))
-        if self._on_product is not None:
-            self._on_product(product)
+        self._on_product(product, payload)
 
     def _show(self, product: Product, document: Json) -> None:
         self._metrics.product(product)

@@ -74,7 +74,7 @@ async def demo(speed: float, duration_s: float | None, write: Callable[[str], No
             ready: asyncio.Future[str] = loop.create_future()
             daemon = Daemon(
                 _config(broker, Path(directory)),
-                on_product=partial(_hand_over, loop, printed),
+                on_product=printed.show,
                 on_ready=ready.set_result,
             )
             running = asyncio.create_task(daemon.run(), name="daemon")
@@ -83,7 +83,7 @@ async def demo(speed: float, duration_s: float | None, write: Callable[[str], No
                 if running.done():
                     return
                 write(f"broker  {broker.url} ({broker.kind})")
-                write(f"address {ready.result()}  (/api/status /metrics /readyz)")
+                write(f"address {ready.result()}  the page; also /hapi /api/status /metrics")
                 write(f"chain   {' '.join(STATIONS)}, simulated, {speed:g} times real time; Ctrl-C ends")
                 write(f"craft   {CRAFT}, simulated; {CHANGES_ONLY}\n")
                 write(HEAD)
@@ -123,11 +123,6 @@ async def _play(
 async def _first(*futures: asyncio.Future[Any], timeout_s: float | None) -> None:
     """Wait until one of these ends, or the time is over."""
     await asyncio.wait(futures, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
-
-
-def _hand_over(loop: asyncio.AbstractEventLoop, printed: Lines, product: Product) -> None:
-    """From the daemon's worker thread to the loop."""
-    loop.call_soon_threadsafe(printed.show, product)
 
 
 def _config(broker: LocalBroker, directory: Path) -> Config:

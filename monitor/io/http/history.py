@@ -6,8 +6,7 @@ import asyncio
 import math
 import re
 import struct
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import numpy as np
@@ -15,6 +14,7 @@ from aiohttp import web
 
 from monitor.decoders.base import parse_time_ns
 from monitor.errors import DecodeError
+from monitor.io.http.offer import Offer
 from monitor.io.store.reading import StoreReader
 from monitor.types import SECOND_NS, FloatArray, Json, SampleBlock
 
@@ -27,17 +27,25 @@ _RECORD: Final = struct.Struct("<dII")
 _SUBJECT: Final = re.compile(r"[A-Z0-9_-]{2,24}", re.ASCII)
 
 
-class History:
+class HistoryRoutes:
     """Answers out of the store, over connections of its own, in threads.
 
     Parameters
     ----------
-    path : Path
-        Of the store.
+    offer : callable
+        Gives what is offered now; called for each request.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, offer: Callable[[], Offer]) -> None:
+        self._offer = offer
+
+    @property
+    def routes(self) -> list[web.AbstractRouteDef]:
+        """For `HttpServer.add_routes`."""
+        return [
+            web.get("/api/spectra/{pair}", self.get_spectra, allow_head=False),
+            web.get("/api/samples/{source}", self.get_samples),
+        ]
 
     async def get_spectra(self, request: web.Request) -> web.StreamResponse:
         """`/api/spectra/{pair}?start=…&stop=…`: records of float64 time (ms), uint32 revision, uint32 length, packed spectrum."""
@@ -72,12 +80,12 @@ class History:
         return web.json_response(await asyncio.to_thread(self._thinned, source, start_ns, stop_ns, points))
 
     def _spectra(self, pair: str, start_ns: int, stop_ns: int) -> list[tuple[int, int, bytes]]:
-        with StoreReader.opened(self._path) as reader:
+        with StoreReader.opened(self._offer().path) as reader:
             return reader.some_spectra(pair, start_ns, stop_ns, _SPECTRA_AT_ONCE)
 
     def _thinned(self, source: str, start_ns: int, stop_ns: int, points: int) -> Json:
         cells = _Cells(start_ns, stop_ns, points)
-        with StoreReader.opened(self._path) as reader:
+        with StoreReader.opened(self._offer().path) as reader:
             for block in reader.samples_between(source, start_ns, stop_ns):
                 cells.add(block)
         return {"source": source, **cells.document()}

@@ -30,7 +30,7 @@ _HEADERS: Final = {
 }
 
 
-class Page:
+class PageRoutes:
     """Serves the files of the page; they are read once."""
 
     def __init__(self) -> None:
@@ -38,7 +38,7 @@ class Page:
 
     @property
     def routes(self) -> list[web.AbstractRouteDef]:
-        """What to add to the server."""
+        """For `HttpServer.add_routes`."""
         return [web.get("/", self._get_index), web.get("/page/{name:[a-z0-9_./-]{1,64}}", self._get_file)]
 
     async def _get_index(self, request: web.Request) -> web.StreamResponse:

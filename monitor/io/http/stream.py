@@ -13,7 +13,7 @@ from typing import Final
 
 from aiohttp import web
 
-from monitor.types import Json
+from monitor.types import Json, Product
 
 _QUEUE: Final = 512
 _STREAMS: Final = 64
@@ -22,7 +22,7 @@ _BEAT_S: Final = 5.0
 _RETRY_MS: Final = 2000
 
 
-class Stream:
+class StreamRoutes:
     """Tells all who listen; it outlives the runs of the daemon, so that a new configuration breaks no stream.
 
     Parameters
@@ -37,7 +37,7 @@ class Stream:
 
     @property
     def routes(self) -> list[web.AbstractRouteDef]:
-        """What to add to the server."""
+        """For `HttpServer.add_routes`."""
         return [web.get("/api/stream", self._get_stream, allow_head=False)]
 
     def tell(self, event: str, payload: bytes) -> None:
@@ -50,6 +50,13 @@ class Stream:
                 queue.put_nowait(message)
             except asyncio.QueueFull:
                 self._end(queue)
+
+    def tell_product(self, product: Product, payload: bytes) -> None:
+        """Tell all listeners a product that was committed (call it on the loop)."""
+        # Spectra are large, and whoever draws them asks for the stretch that he shows.
+        if self._queues and payload and product.kind != "spectrum":
+            head = json.dumps({"kind": product.kind, "subject": product.subject})
+            self.tell("product", head[:-1].encode() + b', "object": ' + payload + b"}")
 
     def close(self) -> None:
         """End all streams: the server goes."""

@@ -3,7 +3,7 @@
 import { hapi, samples } from "./data.js";
 import { color, el, refill } from "./dom.js";
 import { badge, REGION_NAMES, REGIONS, shade } from "./labels.js";
-import { csv, paintShares, paintStrip, save, savePicture } from "./plot.js";
+import { csv, edges, joined, paintShares, paintStrip, save, savePicture } from "./plot.js";
 import { SubjectView } from "./subject.js";
 import { iso, number, parsed, percent, when } from "./text.js";
 
@@ -63,11 +63,12 @@ export class CraftView extends SubjectView {
       this.panels.draw(panel.name, data, {
         title: panel.title,
         unit: panel.unit,
-        height: 150,
+        height: panel.name === "temperature" ? 176 : 140,
+        times: panel.name === "temperature",
         log: panel.log,
         series: parts.map((part) => ({ stroke: color(STYLES[part][0]), dash: STYLES[part][1], width: STYLES[part][0] === "ink" ? 2 : 1.2, points: { show: false }, spanGaps: false })),
         range: panel.log ? (_plot, low, high) => [10 ** Math.floor(Math.log10(low || 1)), 10 ** Math.ceil(Math.log10(high || 10))] : undefined,
-        under: (plot) => this.shadeWindow(plot),
+        behind: (plot) => this.shadeWindow(plot),
         signature: `${theme}-${parts.join()}`,
       });
     }
@@ -87,7 +88,7 @@ export class CraftView extends SubjectView {
   drawLabels(theme, start, stop) {
     const ends = [[start / 1000, stop / 1000], [null, null]];
     const strip = { unit: "", series: [{ show: false }], range: () => [0, 1], ticks: [], signature: theme };
-    this.panels.draw("label", ends, { ...strip, title: "Region", height: 76, under: (plot) => paintStrip(plot, joined(this.windows(), this.labels.label)) });
+    this.panels.draw("label", ends, { ...strip, title: "Region", height: 84, times: true, under: (plot) => paintStrip(plot, this.stretches()) });
     this.panels.draw("probability", ends, {
       ...strip,
       title: "Probabilities",
@@ -98,7 +99,7 @@ export class CraftView extends SubjectView {
     this.panels.draw("quality", ends, {
       ...strip,
       title: "Quality (full: good, half: uncertain, low: poor)",
-      height: 76,
+      height: 44,
       under: (plot) => this.paintQuality(plot),
     });
   }
@@ -109,11 +110,15 @@ export class CraftView extends SubjectView {
     for (const { row, start, stop } of this.windows()) {
       const quality = this.labels.quality[row];
       if (!(quality in heights)) continue;
-      const [left, right] = [start, stop].map((time) => plot.valToPos(time / 1000, "x", true));
+      const [left, right] = edges(plot, start, stop);
       const [top, bottom] = [heights[quality], 0].map((value) => plot.valToPos(value, "y", true));
       plot.ctx.fillStyle = fills[quality];
-      plot.ctx.fillRect(left, top, Math.max(1, right - left + 0.5), bottom - top);
+      plot.ctx.fillRect(left, top, Math.max(1, right - left), bottom - top);
     }
+  }
+
+  stretches() {
+    return joined(this.windows().map(({ row, start, stop }) => ({ start, stop, text: this.labels.label[row] })), (region) => color(shade(region)));
   }
 
   /** The class activation map of the window under the cursor, behind the measurements: the darker, the more it counted. */
@@ -210,19 +215,6 @@ export class CraftView extends SubjectView {
     const rows = this.axis().map((seconds, cell) => [iso(Math.round(seconds * 1000)), ...names.map((name) => this.measured.components[name][cell])]);
     save(`${this.subject}_measured.csv`, new Blob([csv(["time", ...names], rows)], { type: "text/csv" }));
   }
-}
-
-/** Windows with one label after the other as one stretch. */
-function joined(windows, labels) {
-  const stretches = [];
-  for (const { row, start, stop } of windows) {
-    const last = stretches.at(-1);
-    const label = labels[row];
-    if (!label) continue;
-    if (last && last.text === label && Math.abs(last.stop - start) < 1000) last.stop = stop;
-    else stretches.push({ start, stop, text: label, fill: color(shade(label)) });
-  }
-  return stretches;
 }
 
 function hopOf(times, length) {

@@ -21,7 +21,7 @@ export class NowView {
     this.pairs = el("section", { class: "card", "aria-labelledby": "pairs-title" });
     this.craft = el("section", { class: "card", "aria-labelledby": "craft-title" });
     this.events = el("section", { class: "card", "aria-labelledby": "events-title" });
-    refill(root, el("div", { class: "now" }, this.dial, this.pairs, this.craft, this.events));
+    refill(root, el("div", { class: "now" }, this.dial, el("div", { class: "stack" }, this.pairs, this.craft, this.events)));
     this.known = new Map();
     this.draw();
     this.fetchEvents();
@@ -164,10 +164,13 @@ function dialOf(status) {
     svg("path", { class: "earth-day", d: `M${CENTER - scale} ${CENTER}A${scale} ${scale} 0 0 1 ${CENTER + scale} ${CENTER}Z` }),
   );
   for (const [name, found] of Object.entries(status.chains)) plasmapause(drawing, name, found, status, scale);
-  let turn = 0;
-  for (const [name, pair] of Object.entries(status.pairs)) {
-    if (pair && Number.isFinite(pair.l_shell) && Number.isFinite(pair.mlt_h)) pairMark(drawing, name, pair, scale, turn++);
-  }
+  const known = Object.entries(status.pairs).filter(([, pair]) => pair && Number.isFinite(pair.l_shell) && Number.isFinite(pair.mlt_h));
+  // First all the marks, so that no name covers one.
+  const placed = known.map(([, pair]) => {
+    const [x, y] = place(pair.l_shell, pair.mlt_h, scale);
+    return { left: x - 7, right: x + 7, top: y - 7, bottom: y + 7 };
+  });
+  for (const [name, pair] of known) pairMark(drawing, name, pair, scale, placed);
   return drawing;
 }
 
@@ -198,22 +201,36 @@ function plasmapause(drawing, name, found, status, scale) {
   );
 }
 
-function pairMark(drawing, name, pair, scale, turn) {
+function pairMark(drawing, name, pair, scale, placed) {
   const [x, y] = place(pair.l_shell, pair.mlt_h, scale);
   const said = `${name}: ${pair.label}${Number.isFinite(pair.frequency_mHz) ? `, ${number(pair.frequency_mHz)} mHz` : ""}, L ${number(pair.l_shell)}`;
-  // Neighbours share their local time: every other name stands on the other side of the meridian.
-  const side = turn % 2 ? -1 : 1;
-  const upright = Math.abs(Math.cos(((pair.mlt_h - 12) / 24) * 2 * Math.PI));
-  const [dx, dy] = upright > 0.5 ? [side * 11, 0] : [0, side * 14];
+  const label = labelPlace(placed, x, y, name.length * 5.6 + 4);
   drawing.append(
+    svg("line", { class: "leader", x1: x, y1: y, x2: label.x, y2: label.y }),
     svg(
       "a",
       { href: `#/pair/${encodeURIComponent(name)}`, class: pair.stale ? "stale" : null },
       svg("title", {}, said),
       marker(pair.label, x, y, 5),
-      svg("text", { class: "name", x: x + dx, y: y + dy + 3.5, "text-anchor": dx === 0 ? "middle" : side > 0 ? "start" : "end" }, name),
+      svg("text", { class: "name", x: label.x, y: label.y + 3.5, "text-anchor": "middle" }, name),
     ),
   );
+}
+
+/** Where a name of a width finds room near a point: the nearest place that covers nothing placed before. */
+function labelPlace(placed, x, y, width) {
+  for (let distance = 16; distance < 150; distance += 9) {
+    for (const turn of [0.5, 1.5, 0.75, 0.25, 1.25, 1.75, 0, 1]) {
+      const at = { x: x + Math.cos(turn * Math.PI) * (distance + width / 3), y: y - Math.sin(turn * Math.PI) * distance };
+      const box = { left: at.x - width / 2, right: at.x + width / 2, top: at.y - 7, bottom: at.y + 7 };
+      const inside = box.left > 2 && box.right < SIZE - 2 && box.top > 2 && box.bottom < SIZE - 2;
+      if (inside && placed.every((other) => box.left > other.right || box.right < other.left || box.top > other.bottom || box.bottom < other.top)) {
+        placed.push(box);
+        return at;
+      }
+    }
+  }
+  return { x, y: y - 16 };
 }
 
 function captionOf(status) {

@@ -3,7 +3,7 @@
 import { hapi, spectra } from "./data.js";
 import { color, el, refill } from "./dom.js";
 import { badge, CLASSES, shade } from "./labels.js";
-import { csv, paintShares, paintStrip, save, savePicture } from "./plot.js";
+import { csv, edges, joined, paintShares, paintStrip, save, savePicture } from "./plot.js";
 import { KINDS, scaleBar, Spectrogram, valuesAt } from "./spectrogram.js";
 import { SubjectView } from "./subject.js";
 import { interval, iso, number, parsed, percent, when } from "./text.js";
@@ -55,7 +55,8 @@ export class PairView extends SubjectView {
       this.panels.draw(name, [[start / 1000, stop / 1000], [null, null]], {
         title,
         unit: "mHz",
-        height: name === "phase" ? 300 : 130,
+        height: name === "phase" ? 320 : 110,
+        times: name === "phase",
         series: [{ show: false }],
         range: () => [0, this.top],
         under: (plot) => image.paint(plot),
@@ -78,18 +79,18 @@ export class PairView extends SubjectView {
     this.panels.draw("label", ends, {
       title: "Label",
       unit: "",
-      height: 70,
+      height: 44,
       series: [{ show: false }],
       range: () => [0, 1],
       ticks: [],
       under: (plot) =>
-        paintStrip(plot, this.windows().map(({ row, start: from, stop: to }) => ({ start: from, stop: to, fill: color(shade(this.labels.label[row])), text: this.labels.label[row] }))),
+        paintStrip(plot, joined(this.windows().map(({ row, start: from, stop: to }) => ({ start: from, stop: to, text: this.labels.label[row] })), (label) => color(shade(label)))),
       signature: theme,
     });
     this.panels.draw("probability", ends, {
       title: `Class probabilities (${CLASSES.join(", ")} from below)`,
       unit: "",
-      height: 110,
+      height: 84,
       series: [{ show: false }],
       range: () => [0, 1],
       ticks: [0, 0.5, 1],
@@ -101,7 +102,7 @@ export class PairView extends SubjectView {
     this.panels.draw("coverage", [covers, this.column("coverage", 0), this.column("coverage", 1)], {
       title: `Coverage (${poleward} ──, ${equatorward} ╌╌; a mark below: flags)`,
       unit: "",
-      height: 90,
+      height: 76,
       series: [
         { stroke: color("accent"), width: 1.5, points: { size: 4 } },
         { stroke: color("pbl"), width: 1.5, dash: [5, 4], points: { size: 4 } },
@@ -118,15 +119,16 @@ export class PairView extends SubjectView {
     const times = Time.length ? Time.map((end) => (end - this.length / 2) / 1000) : [start / 1000, stop / 1000];
     const values = rho || [null, null];
     const known = values.filter(Number.isFinite);
-    const [low, high] = known.length ? [Math.min(...known) / 2, Math.max(...known) * 2] : [10, 10000];
+    const [low, high] = known.length ? [10 ** Math.floor(Math.log10(Math.min(...known))), 10 ** Math.ceil(Math.log10(Math.max(...known) * 1.01))] : [10, 10000];
     this.panels.draw("density", [times, values], {
       title: "Mass density with its 90 % interval",
       unit: "amu cm⁻³",
-      height: 170,
+      height: 190,
+      times: true,
       log: true,
       series: [{ stroke: color("freq"), width: 0, points: { show: true, size: 6, fill: color("freq") } }],
       range: () => [low, high],
-      under: (plot) => this.paintIntervals(plot),
+      behind: (plot) => this.paintIntervals(plot),
       signature: `${theme}-${low}-${high}`,
     });
   }
@@ -183,7 +185,7 @@ export class PairView extends SubjectView {
     ctx.fillStyle = color("warn");
     this.windows().forEach(({ row, start, stop }) => {
       if (!this.labels.flags[row] || this.labels.flags[row] === "none") return;
-      const [left, right] = [start, stop].map((time) => plot.valToPos(time / 1000, "x", true));
+      const [left, right] = edges(plot, start, stop);
       ctx.fillRect(left, bbox.top + bbox.height - 4 * ratio, Math.max(1, right - left - ratio), 4 * ratio);
     });
   }

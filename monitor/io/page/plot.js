@@ -36,12 +36,13 @@ export class Panels {
    * Draw a panel anew.
    * @param name what it is called
    * @param data [times (s), values …] as uPlot takes it
-   * @param options title, unit, height, series, range ([low, high] or a function), log, ticks, under and over (painters)
+   * @param options title, unit, height, times (whether the axis names them), series, range, log, ticks, and painters: `under` the
+   *   lines and in the place of the grid, `behind` lines and grid, `over` everything
    */
   draw(name, data, options) {
     const shown = this.plots.get(name);
     if (shown && shown.signature === options.signature) {
-      Object.assign(shown.painters, { under: options.under, over: options.over });
+      Object.assign(shown.painters, { under: options.under || options.behind, over: options.over });
       this.quiet = true;
       shown.plot.setData(data, false);
       shown.plot.setScale("x", { min: this.range[0], max: this.range[1] });
@@ -53,7 +54,7 @@ export class Panels {
     if (shown) shown.plot.destroy();
     else this.root.append(place);
     place.replaceChildren(el("h3", {}, options.title));
-    const painters = { under: options.under, over: options.over };
+    const painters = { under: options.under || options.behind, over: options.over };
     const plot = new uPlot(this.settings(name, options, painters), data, place);
     plot.over.setAttribute("aria-label", options.title);
     this.plots.set(name, { plot, place, painters, signature: options.signature });
@@ -88,8 +89,8 @@ export class Panels {
       },
       series: [{}, ...options.series],
       axes: [
-        { ...axis, size: 34, values: timeTicks },
-        { ...axis, size: AXIS_PX, label: options.unit, labelSize: 18, labelFont: "11px system-ui, sans-serif", splits: options.ticks ? () => options.ticks : undefined, values: options.tickTexts ? () => options.tickTexts : undefined },
+        { ...axis, size: options.times ? 44 : 8, values: options.times ? timeTicks : () => [], grid: options.under ? { show: false } : axis.grid },
+        { ...axis, grid: options.under ? { show: false } : axis.grid, size: AXIS_PX, label: options.unit, labelSize: 18, labelFont: "11px system-ui, sans-serif", splits: options.ticks ? () => options.ticks : undefined, values: options.tickTexts ? () => options.tickTexts : undefined },
       ],
       hooks: {
         drawClear: [(plot) => painters.under && within(plot, () => painters.under(plot))],
@@ -179,6 +180,23 @@ function within(plot, paint) {
   plot.ctx.restore();
 }
 
+/** Left and right edge of a stretch (ms) in whole pixels, so that neighbours leave no seam. */
+export function edges(plot, start, stop) {
+  return [start, stop].map((time) => Math.round(plot.valToPos(time / 1000, "x", true)));
+}
+
+/** Stretches of time with one text after the other as one: [{start, stop, text}] in the order of time. */
+export function joined(stretches, colorOf) {
+  const found = [];
+  for (const { start, stop, text } of stretches) {
+    const last = found.at(-1);
+    if (!text) continue;
+    if (last && last.text === text && Math.abs(last.stop - start) < 1000) last.stop = stop;
+    else found.push({ start, stop, text, fill: colorOf(text) });
+  }
+  return found;
+}
+
 /** A strip of coloured stretches: [{start, stop (ms), fill, text}], over the whole height. */
 export function paintStrip(plot, stretches) {
   const { ctx, bbox } = plot;
@@ -186,8 +204,7 @@ export function paintStrip(plot, stretches) {
   ctx.textBaseline = "middle";
   ctx.textAlign = "center";
   for (const { start, stop, fill, text } of stretches) {
-    const left = plot.valToPos(start / 1000, "x", true);
-    const right = plot.valToPos(stop / 1000, "x", true);
+    const [left, right] = edges(plot, start, stop);
     if (right < bbox.left || left > bbox.left + bbox.width) continue;
     ctx.fillStyle = fill;
     ctx.fillRect(left, bbox.top, Math.max(1, right - left), bbox.height);
@@ -204,15 +221,14 @@ export function paintShares(plot, windows, fills) {
   const { ctx, bbox } = plot;
   for (const { start, stop, shares } of windows) {
     if (!shares) continue;
-    const left = plot.valToPos(start / 1000, "x", true);
-    const right = plot.valToPos(stop / 1000, "x", true);
+    const [left, right] = edges(plot, start, stop);
     if (right < bbox.left || left > bbox.left + bbox.width) continue;
     let low = 0;
     shares.forEach((share, place) => {
       const top = plot.valToPos(low + (share || 0), "y", true);
       const bottom = plot.valToPos(low, "y", true);
       ctx.fillStyle = fills[place];
-      ctx.fillRect(left, top, Math.max(1, right - left + 0.5), bottom - top);
+      ctx.fillRect(left, top, Math.max(1, right - left), bottom - top);
       low += share || 0;
     });
   }

@@ -34,6 +34,7 @@ export class SubjectView {
     if (parameters.subject && parameters.subject !== this.subject) refill(this.note, `There is no ${what.toLowerCase()} ${parameters.subject} here; this is ${this.subject}.`);
     this.panels = new Panels(this.place, (range) => this.zoom(range), (at) => this.point(at));
     this.drawHead();
+    this.point(null);
     this.load();
   }
 
