@@ -15,7 +15,6 @@ import logging
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
-from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -26,9 +25,8 @@ from monitor.daemon.injection import Injection
 from monitor.daemon.intake import IntakeLoop
 from monitor.daemon.lasting import Lasting
 from monitor.daemon.link import Filters, open_link
-from monitor.daemon.offering import offered
+from monitor.daemon.offering import http_server, offered
 from monitor.daemon.publisher import Publisher
-from monitor.daemon.secrets import http_credentials
 from monitor.daemon.status import status_line, status_message, status_page
 from monitor.daemon.thread import WorkerThread
 from monitor.daemon.waiting import end, within
@@ -36,12 +34,7 @@ from monitor.daemon.worker import Reading, Worker
 from monitor.errors import StoreError
 from monitor.io.broker import LocalBroker
 from monitor.io.http import HttpServer
-from monitor.io.http.api import ApiRoutes
-from monitor.io.http.connections import Limits
-from monitor.io.http.hapi import HapiRoutes
-from monitor.io.http.history import HistoryRoutes
 from monitor.io.http.offer import Offer
-from monitor.io.http.page import PageRoutes
 from monitor.io.mqtt import MqttLink
 from monitor.io.store import Store
 from monitor.models.base import ModelInfo
@@ -263,27 +256,11 @@ class Daemon:
                 raise error
 
     async def _open_http(self, stack: AsyncExitStack) -> HttpServer:
-        lasting = self._lasting
-        http = HttpServer(
-            self._config.http.listen,
-            metrics=self._metrics.render,
-            ready=lambda: lasting.answers.ready(),
-            status=lambda: lasting.answers.status(),
-            event=lambda update_id: lasting.answers.event(update_id),
-            credentials=http_credentials(self._config.http),
-            public_host=self._config.http.public_host,
-            limits=Limits(connections=self._config.http.maximum_connections),
-            refused=self._metrics.http_refused,
-        )
-        http.add_routes(ApiRoutes(lambda: lasting.answers.offer()).routes)
-        http.add_routes(HapiRoutes(lambda: lasting.answers.offer()).routes)
-        http.add_routes(HistoryRoutes(lambda: lasting.answers.offer()).routes)
-        http.add_routes(lasting.stream.routes)
-        http.add_routes(PageRoutes().routes)
+        http = http_server(self._config.http, self._metrics, self._lasting)
         await http.start()
         stack.push_async_callback(http.stop)
         # Streams have no end of their own.
-        stack.callback(lasting.stream.close)
+        stack.callback(self._lasting.stream.close)
         return http
 
     async def _own_broker(self) -> LocalBroker | None:
@@ -369,9 +346,13 @@ class Daemon:
             config,
             self._store,
             self._metrics,
-            partial(self._loop.call_soon_threadsafe, self._tell),
+            self._committed,
             on_step=self._thread.step,
         )
+
+    def _committed(self, product: Product, payload: bytes) -> None:
+        """Pass a committed product from the worker thread to the loop."""
+        self._loop.call_soon_threadsafe(self._tell, product, payload)
 
     def _tell(self, product: Product, payload: bytes) -> None:
         """Tell whoever watches that a product was committed."""

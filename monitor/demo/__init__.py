@@ -15,7 +15,6 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -30,7 +29,7 @@ from monitor.demo.craft import CRAFT, simulated_craft
 from monitor.demo.lines import CHANGES_ONLY, HEAD, Lines
 from monitor.errors import BrokerError
 from monitor.io.broker import LocalBroker
-from monitor.types import SECOND_NS, Product, SampleBlock, iso_time
+from monitor.types import SECOND_NS, SampleBlock, iso_time
 
 __all__ = ["demo"]
 
