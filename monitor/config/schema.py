@@ -300,8 +300,6 @@ class Store(Section):
     path: FilePath = Path("/var/lib/geospace-monitor/monitor.sqlite")
     retention_h: Hours = 72.0
     product_retention_h: Hours | None = None
-    spectra_retention_h: Annotated[float, Field(ge=0, le=876_000)] = 168.0
-    """Of the packed spectra that the page draws; 0 keeps none."""
 
 
 class Intake(Section):

@@ -25,8 +25,9 @@ from monitor.daemon.injection import Injection
 from monitor.daemon.intake import IntakeLoop
 from monitor.daemon.lasting import Lasting
 from monitor.daemon.link import Filters, open_link
-from monitor.daemon.offering import http_server, offered
+from monitor.daemon.offering import offered
 from monitor.daemon.publisher import Publisher
+from monitor.daemon.secrets import http_credentials
 from monitor.daemon.status import status_line, status_message, status_page
 from monitor.daemon.thread import WorkerThread
 from monitor.daemon.waiting import end, within
@@ -34,11 +35,14 @@ from monitor.daemon.worker import Reading, Worker
 from monitor.errors import StoreError
 from monitor.io.broker import LocalBroker
 from monitor.io.http import HttpServer
+from monitor.io.http.api import ApiRoutes
+from monitor.io.http.connections import Limits
+from monitor.io.http.hapi import HapiRoutes
 from monitor.io.http.offer import Offer
 from monitor.io.mqtt import MqttLink
 from monitor.io.store import Store
 from monitor.models.base import ModelInfo
-from monitor.types import SECOND_NS, Json, Product, iso_time
+from monitor.types import SECOND_NS, Json, Product
 
 logger = logging.getLogger(__name__)
 
@@ -62,7 +66,7 @@ class Daemon:
     lasting : Lasting, optional
         What it takes over from the run before; by default everything begins here.
     on_product : callable, optional
-        Called on the loop with every product once it is committed (the demo prints them).
+        Called in the worker thread with every product once it is committed (the demo prints them).
     on_ready : callable, optional
         Called once with the address of the HTTP server when everything is up.
     """
@@ -79,7 +83,6 @@ class Daemon:
         self._on_product = on_product
         self._on_ready = on_ready
         self._stop = asyncio.Event()
-        self._loop: asyncio.AbstractEventLoop
         self._owns_lasting = lasting is None
         self._lasting = lasting = Lasting() if lasting is None else lasting
         self._started_ns = lasting.started_ns
@@ -116,7 +119,6 @@ class Daemon:
             The store cannot be opened, the HTTP port is taken, or a secret cannot be read.
         """
         sys.setswitchinterval(_SWITCH_S)
-        self._loop = asyncio.get_running_loop()
         self._config.mqtt.read_password()  # a fault of it is told at the start; each connection reads it anew
         async with AsyncExitStack() as stack:
             if self._owns_lasting:
@@ -256,11 +258,22 @@ class Daemon:
                 raise error
 
     async def _open_http(self, stack: AsyncExitStack) -> HttpServer:
-        http = http_server(self._config.http, self._metrics, self._lasting)
+        lasting = self._lasting
+        http = HttpServer(
+            self._config.http.listen,
+            metrics=self._metrics.render,
+            ready=lambda: lasting.answers.ready(),
+            status=lambda: lasting.answers.status(),
+            event=lambda update_id: lasting.answers.event(update_id),
+            credentials=http_credentials(self._config.http),
+            public_host=self._config.http.public_host,
+            limits=Limits(connections=self._config.http.maximum_connections),
+            refused=self._metrics.http_refused,
+        )
+        http.add_routes(ApiRoutes(lambda: lasting.answers.offer()).routes)
+        http.add_routes(HapiRoutes(lambda: lasting.answers.offer()).routes)
         await http.start()
         stack.push_async_callback(http.stop)
-        # Streams have no end of their own.
-        stack.callback(self._lasting.stream.close)
         return http
 
     async def _own_broker(self) -> LocalBroker | None:
@@ -304,13 +317,6 @@ class Daemon:
         """The newest update of the event that has this update; None where there is none. Raises StoreError."""
         return self._store.event(update_id)
 
-    def beat(self) -> Json:
-        """What the page hears every few seconds."""
-        return {
-            "ready": not self.ready()[1],
-            "as_of": iso_time(self._house.reading.read_ns) if self._up else None,
-        }
-
     def offer(self) -> Offer:
         """What is offered of the store under `/api` and `/hapi`."""
         return offered(self._config)
@@ -342,23 +348,7 @@ class Daemon:
 
     def _load_worker(self, url: str) -> Worker:
         config = self._config.with_public_url(url)
-        return Worker(
-            config,
-            self._store,
-            self._metrics,
-            self._committed,
-            on_step=self._thread.step,
-        )
-
-    def _committed(self, product: Product, payload: bytes) -> None:
-        """Pass a committed product from the worker thread to the loop."""
-        self._loop.call_soon_threadsafe(self._tell, product, payload)
-
-    def _tell(self, product: Product, payload: bytes) -> None:
-        """Tell whoever watches that a product was committed."""
-        self._lasting.stream.tell_product(product, payload)
-        if self._on_product is not None:
-            self._on_product(product)
+        return Worker(config, self._store, self._metrics, self._on_product, on_step=self._thread.step)
 
     async def _open_store(self, stack: AsyncExitStack) -> Store:
         hours = self._config.store
@@ -368,7 +358,6 @@ class Daemon:
                 Path(hours.path),
                 retention_ns=round(hours.retention_h * 3600 * SECOND_NS),
                 product_retention_ns=None if kept is None else round(kept * 3600 * SECOND_NS),
-                spectra_retention_ns=round(hours.spectra_retention_h * 3600 * SECOND_NS),
             )
         )
         stack.callback(store.close)

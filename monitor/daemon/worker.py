@@ -28,7 +28,6 @@ from monitor.errors import DecodeError, StoreDamagedError, StoreError
 from monitor.io.metrics import Metrics
 from monitor.io.store import Store
 from monitor.io.store.rows import content
-from monitor.io.store.spectra import SpectrumRow, spectrum_row
 from monitor.pipeline import Pipeline
 from monitor.pipeline.guard import Failure
 from monitor.plugins import Registry, installed
@@ -67,8 +66,8 @@ class Worker:
     config : Config
     store : Store
     metrics : Metrics
-    on_product : callable
-        Called with every product and its bytes once it is committed.
+    on_product : callable, optional
+        Called with every product once it is committed.
     wall_ns : callable
         The time of day (ns UTC): for what is said about now, never for the windows.
     on_step : callable
@@ -82,7 +81,7 @@ class Worker:
         config: Config,
         store: Store,
         metrics: Metrics,
-        on_product: Callable[[Product, bytes], None] = lambda _product, _payload: None,
+        on_product: Callable[[Product], None] | None = None,
         wall_ns: Callable[[], int] = time.time_ns,
         on_step: Callable[[], None] = lambda: None,
         registry: Registry | None = None,
@@ -105,7 +104,6 @@ class Worker:
         self._open: dict[str, Json] = {}
         self._unstored: list[SampleBlock] = []
         self._uncommitted: list[tuple[Product, bytes]] = []
-        self._spectra: list[SpectrumRow] = []
         # Rows up to the first are stored; up to the second they have gone into the pipeline; the states that were
         # last committed have seen those up to the third.
         self._stored_row = 0
@@ -250,12 +248,7 @@ class Worker:
         )
 
     def _new_pipeline(self) -> Pipeline:
-        return Pipeline(
-            self._config,
-            self._timed,
-            on_failure=self._failures.note,
-            spectra=self._config.store.spectra_retention_h > 0,
-        )
+        return Pipeline(self._config, self._timed, on_failure=self._failures.note)
 
     def _checkpoint(self) -> dict[str, str]:
         """The states to store; none where a stage cannot write its own."""
@@ -270,12 +263,11 @@ class Worker:
     def _store_products(self, states: Mapping[str, str]) -> bool:
         """Store the products that wait, with states; return whether there were any."""
         try:
-            self._store.commit(self._uncommitted, states, self._spectra)
+            self._store.commit(self._uncommitted, states)
         except StoreError:
             if not self._drop_contradictions():
                 raise
-            self._store.commit(self._uncommitted, states, self._spectra)
-        self._spectra.clear()
+            self._store.commit(self._uncommitted, states)
         committed, self._uncommitted = self._uncommitted, []
         for product, payload in committed:
             self._tell(product, payload)
@@ -285,10 +277,6 @@ class Worker:
         published = self._wall_ns()
         for product in products:
             try:
-                if product.kind == "spectrum":
-                    self._spectra.append(spectrum_row(product))
-                    if not self._config.outputs.spectra:
-                        continue
                 self._uncommitted.append((product, product.encode(published)))
             except Exception as error:  # noqa: BLE001  (one object that cannot be written must not cost the others)
                 self._failures.outside(f"encode_{product.kind}", error)
@@ -313,7 +301,8 @@ class Worker:
         if product.kind in _WINDOWED and product.revision == 0:
             latency_s = (self._wall_ns() - product.time_ns) / SECOND_NS
             self._metrics.product_latency(product.kind, max(0.0, latency_s))
-        self._on_product(product, payload)
+        if self._on_product is not None:
+            self._on_product(product)
 
     def _show(self, product: Product, document: Json) -> None:
         self._metrics.product(product)

@@ -20,6 +20,8 @@ def surroundings_of(config: Config, name: str) -> Surroundings:
         craft=config.craft,
         lateness_s=config.windows.lateness_s,
         craft_lateness_s=config.craft_windows.lateness_s,
+        revise_s=config.windows.revise_s,
+        craft_revise_s=config.craft_windows.revise_s,
         root=config.outputs.root,
         maximum_payload_bytes=config.intake.maximum_payload_bytes,
     )

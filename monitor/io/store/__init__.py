@@ -25,10 +25,9 @@ from monitor.errors import StoreError
 from monitor.io.store.compaction import Compaction
 from monitor.io.store.file import beside, translated
 from monitor.io.store.opening import OpenFile
-from monitor.io.store.queries import KEEP_SPECTRUM, KINDS, NEWEST_TIMES, PRUNE_SPECTRA
+from monitor.io.store.queries import KINDS, NEWEST_TIMES
 from monitor.io.store.reading import StoreReader
 from monitor.io.store.rows import SAMPLE_COLUMNS, OutboxRow, coalesce, require_same, sample_row
-from monitor.io.store.spectra import SpectrumRow
 from monitor.types import Product, SampleBlock
 
 __all__ = ["OutboxRow", "Store", "coalesce"]
@@ -45,32 +44,18 @@ class Store(StoreReader):
     """Samples, products and stage states in one file. Made by `Store.open`; use as a context manager or `close` it."""
 
     def __init__(
-        self,
-        path: Path,
-        files: OpenFile,
-        *,
-        retention_ns: int,
-        product_retention_ns: int | None,
-        spectra_retention_ns: int,
+        self, path: Path, files: OpenFile, *, retention_ns: int, product_retention_ns: int | None
     ) -> None:
         super().__init__(path, files.reader)
         self._files = files
         self._retention_ns = retention_ns
         self._product_retention_ns = product_retention_ns
-        self._spectra_retention_ns = spectra_retention_ns
         self._writer_lock = threading.Lock()
         self._identity = _identity(path)
         self._compaction = Compaction()
 
     @classmethod
-    def open(
-        cls,
-        path: Path,
-        *,
-        retention_ns: int,
-        product_retention_ns: int | None,
-        spectra_retention_ns: int = 0,
-    ) -> Store:
+    def open(cls, path: Path, *, retention_ns: int, product_retention_ns: int | None) -> Store:
         """Open the store, or begin it where there is none.
 
         A damaged file is kept beside as `<name>.corrupt-<UTC stamp>`, and the store goes on with what could be read
@@ -83,8 +68,6 @@ class Store(StoreReader):
             How long samples are kept, counted back from each source's own clock.
         product_retention_ns : int or None
             How long products are kept, counted back from the newest of their subject; None keeps them.
-        spectra_retention_ns : int
-            How long packed spectra are kept, counted back from the newest of their pair.
 
         Raises
         ------
@@ -93,13 +76,7 @@ class Store(StoreReader):
         """
         files = OpenFile.open(path)
         try:
-            return cls(
-                path,
-                files,
-                retention_ns=retention_ns,
-                product_retention_ns=product_retention_ns,
-                spectra_retention_ns=spectra_retention_ns,
-            )
+            return cls(path, files, retention_ns=retention_ns, product_retention_ns=product_retention_ns)
         except BaseException:
             files.close()
             raise
@@ -155,15 +132,8 @@ class Store(StoreReader):
         self._last_row = last_row
         return last_row
 
-    def commit(
-        self,
-        products: Sequence[tuple[Product, bytes]],
-        states: Mapping[str, str],
-        spectra: Sequence[SpectrumRow] = (),
-    ) -> None:
+    def commit(self, products: Sequence[tuple[Product, bytes]], states: Mapping[str, str]) -> None:
         """Store products, put them into the outbox, and store stage states, all in one transaction.
-
-        Of `spectra` only the newest of each window is kept.
 
         A product that is there already with the same content is left as it was (also its place in the outbox): the
         moment of sending is no content. An empty payload is the removal of a subject.
@@ -194,7 +164,6 @@ class Store(StoreReader):
                 "INSERT INTO state (stage, json) VALUES (?, ?) ON CONFLICT (stage) DO UPDATE SET json = excluded.json",
                 states.items(),
             )
-            connection.executemany(KEEP_SPECTRUM, spectra)
 
     def mark_published(self, rows: Sequence[int]) -> None:
         """Take rows out of the outbox; the products stay."""
@@ -218,9 +187,6 @@ class Store(StoreReader):
         with self._transaction() as connection:
             samples = self._doomed_samples(connection)
             products = self._doomed_products(connection)
-            spectra = connection.execute(
-                PRUNE_SPECTRA, {"kept": self._spectra_retention_ns, "limit": _PRUNE_ROWS}
-            ).rowcount
             connection.executemany("DELETE FROM sample WHERE row = ?", samples)
             connection.executemany("DELETE FROM product WHERE row = ?", products)
         with self._writer_lock, translated(self.path):
@@ -229,7 +195,7 @@ class Store(StoreReader):
             if excess > 0:
                 # The pragma gives one page back per step and has no columns: `execute` would step it once and stop.
                 self._files.writer.executescript(f"PRAGMA incremental_vacuum({excess})")
-        return len(samples) + len(products) + spectra
+        return len(samples) + len(products)
 
     def compact(self, up_to_row: int) -> int:
         """Lay a bite of what was stored many times over each other: what is loaded gives the same memory.

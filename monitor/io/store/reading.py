@@ -17,7 +17,7 @@ from typing import Any, Self
 
 from monitor.io.store.file import read_only, require_store, translated
 from monitor.io.store.gaps import gaps_between
-from monitor.io.store.queries import EVENT, LATEST, SAMPLES_BETWEEN, SPECTRA, UPDATES
+from monitor.io.store.queries import EVENT, LATEST, UPDATES
 from monitor.io.store.rows import SAMPLE_COLUMNS, OutboxRow, stored_block
 from monitor.types import Json, Product, SampleBlock
 
@@ -218,25 +218,6 @@ class StoreReader:
                 document = self._document(payload, kind, name)
                 if document is not None:
                     yield document
-            if not page:
-                return
-
-    def some_spectra(self, pair: str, start_ns: int, end_ns: int, limit: int) -> list[tuple[int, int, bytes]]:
-        """Time, revision and packed spectrum (`spectra.unpack_spectrum`) of the first windows of a pair in [start_ns, end_ns)."""
-        return self._read_all(SPECTRA, (pair, start_ns, end_ns, limit))
-
-    def samples_between(self, source: str, start_ns: int, end_ns: int) -> Iterator[SampleBlock]:
-        """Yield blocks of a source that reach into [start_ns, end_ns), in the order of their ends."""
-        after = (start_ns, -1)
-        while True:
-            page = self._page(
-                SAMPLES_BETWEEN, {"source": source, "end": end_ns, "after": after[0], "row": after[1]}
-            )
-            for stored in page:
-                after = (stored[1], stored[0])
-                block = self._block((stored[0], *stored[2:]))
-                if block is not None:
-                    yield block
             if not page:
                 return
 
