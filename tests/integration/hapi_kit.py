@@ -258,6 +258,7 @@ async def offering(
     limits: Limits | None = None,
     status: Callable[[], Any] = dict,
     event_of: Callable[[str], Any] = lambda _: None,
+    refused: Callable[[str], None] = lambda _: None,
 ) -> AsyncIterator[HttpServer]:
     """The server over a store."""
     offer = Offer(path, CADENCES_S, "geospace-monitor", "ops@example.org", cross_origin)
@@ -269,6 +270,7 @@ async def offering(
         event=event_of,
         credentials=credentials,
         limits=limits or Limits(),
+        refused=refused,
     )
     server.add_routes(ApiRoutes(lambda: offer).routes)
     server.add_routes(HapiRoutes(lambda: offer).routes)

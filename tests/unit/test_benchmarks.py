@@ -55,6 +55,13 @@ def test_spectra_quick_prints_every_measurement() -> None:
         assert line in done.stdout
 
 
+def test_hapi_quick_reads_every_window_in_flat_memory() -> None:
+    done = run("hapi.py", "--quick")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("     2880  ") >= 3
+    assert "met: every window once" in done.stdout
+
+
 def test_craft_feed_quick_finds_the_same_windows() -> None:
     done = run("craft_feed.py", "--quick")
     assert done.returncode == 0, done.stdout + done.stderr
