@@ -19,6 +19,8 @@ _BLOCK = 16
 # Share of the threshold at which the second difference calls for the running median: white noise stays
 # below it, and a spike of the threshold's height lies above it in white and in red noise.
 _SIEVE = 0.7
+# How far a spike stands off from both of its sides, as a share of its height.
+_STEP_SHARE = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,8 +140,13 @@ def decimate(values_nT: FloatArray, factor: int) -> FloatArray:
 
 def _longest_run(mask: BoolArray) -> int:
     """Length of the longest run of True."""
+    return max((end - begin for begin, end in _runs(mask)), default=0)
+
+
+def _runs(mask: BoolArray) -> list[tuple[int, int]]:
+    """Begin and end of each run of True."""
     edges = np.flatnonzero(np.diff(np.concatenate(([0], mask.astype(np.int8), [0]))))
-    return int((edges[1::2] - edges[::2]).max(initial=0))
+    return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
 
 
 def _bridge(row: FloatArray) -> FloatArray | None:
@@ -169,12 +176,54 @@ def _suspicious(differences: Float32Array, threshold: float) -> BoolArray:
     return result
 
 
+def spikes_to_nan(values_nT: FloatArray, threshold: float) -> FloatArray:
+    """A copy of a series without its spikes.
+
+    Parameters
+    ----------
+    values_nT : ndarray, shape (n,)
+        NaN is a gap; gaps are bridged by straight lines to tell the spikes beside them.
+    threshold : float
+        As `ConditioningParameters.spike_threshold`.
+
+    Returns
+    -------
+    ndarray, shape (n,)
+        NaN where there is a gap or a spike. What cannot be told stays: beside a gap, and at a step.
+    """
+    bridged = _bridge(values_nT)
+    if bridged is None:
+        return values_nT.copy()
+    near_spikes, _ = _find_spikes(bridged, threshold)
+    near_gaps = np.convolve(np.isnan(values_nT), np.ones(5), mode="same") > 0.5
+    cleaned = values_nT.copy()
+    for begin, end in _runs(near_spikes & ~near_gaps):
+        # Its deviation shows up to two samples to either side of a spike, and these are good.
+        beside = min(2, (end - begin - 1) // 2)
+        core = slice(begin + beside, end - beside)
+        left, right = bridged[max(core.start - 1, 0)], bridged[min(core.stop, bridged.size - 1)]
+        off = np.minimum(np.abs(bridged[core] - left), np.abs(bridged[core] - right))
+        # What goes along with one of its sides is the edge of a step.
+        cleaned[core] = np.where(off > _STEP_SHARE * np.ptp(bridged[begin:end]), np.nan, cleaned[core])
+    return cleaned
+
+
 def _despike(series: FloatArray, threshold: float) -> int:
-    """Replace spikes in place by lines between their neighbours; return how many samples were spikes.
+    """Replace spikes in place by lines between their neighbours; return how many samples were spikes."""
+    spike, found = _find_spikes(series, threshold)
+    if found:
+        index = np.arange(series.size)
+        series[spike] = np.interp(index[spike], index[~spike], series[~spike])
+    return found
+
+
+def _find_spikes(series: FloatArray, threshold: float) -> tuple[BoolArray, int]:
+    """Where a series without gaps has spikes, with what they reach, and how many samples they are.
 
     A spike is one to three samples far off the cubic through their neighbours, by the local scale of such
     deviations: a wave train or a noisy stretch is loud as a whole, a spike stands alone.
     """
+    spike = np.zeros(series.size, dtype=np.bool_)
     off = np.zeros(series.size)
     inner = series[2:-2]
     off[2:-2] = np.abs(inner - (4.0 * (series[1:-3] + series[3:-1]) - series[:-4] - series[4:]) / 6.0)
@@ -183,22 +232,17 @@ def _despike(series: FloatArray, threshold: float) -> int:
     floor = float(off.mean())
     loud = np.flatnonzero(off > threshold * floor)
     if loud.size == 0:
-        return 0
+        return spike, 0
     near = np.lib.stride_tricks.sliding_window_view(
         np.pad(off, _LOCAL_WIDTH // 2, mode="symmetric"), _LOCAL_WIDTH
     )
     scale = np.maximum(_MAD_TO_SIGMA * np.median(near[loud], axis=1), floor)
-    spike = np.zeros(series.size, dtype=np.bool_)
     spike[loud] = off[loud] > threshold * scale
-    edges = np.flatnonzero(np.diff(np.concatenate(([0], spike.astype(np.int8), [0]))))
     found = 0
-    for begin, end in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
+    for begin, end in _runs(spike):
         # The cubic spans two samples to either side: so far does the deviation of a spike show.
         if end - begin > _LONGEST_SPIKE + 4:
             spike[begin:end] = False
         else:
             found += max(1, end - begin - 4)
-    if found:
-        index = np.arange(series.size)
-        series[spike] = np.interp(index[spike], index[~spike], series[~spike])
-    return found
+    return spike, found
