@@ -8,7 +8,7 @@
     ├── ArchiveError         a file that is missing, unreadable or not what it says
     ├── ModelError           a learned model that is incomplete, changed, or made for something else
     ├── PluginError          a plugin that cannot be found, imported, made, or relied upon
-    │   └── PluginOffError       it has failed too often, and is asked no more
+    │   └── PluginOffError       it is switched off: only a reload or a restart begins it again
     ├── StoreError           the durable store cannot take or give what was asked
     │   └── StoreDamagedError    its file is damaged: only a restart, which sets it aside, helps
     └── BrokerError          the broker cannot be reached, refuses, or went away
@@ -110,7 +110,7 @@ class PluginError(MonitorError):
 
 
 class PluginOffError(PluginError):
-    """A plugin that has failed too often: it is asked no more until the next start or reload."""
+    """A plugin that is switched off until the next reload or restart."""
 
 
 class StoreError(MonitorError):

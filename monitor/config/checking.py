@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
@@ -37,6 +37,7 @@ _CRAFT: TypeAdapter[str] = TypeAdapter(CraftId)
 _PAIR: TypeAdapter[str] = TypeAdapter(PairText)
 _CODE: TypeAdapter[str] = TypeAdapter(StationCode)
 _CHAIN: TypeAdapter[str] = TypeAdapter(ChainName)
+_BEGIN: TypeAdapter[Literal["now", "beginning"]] = TypeAdapter(Literal["now", "beginning"])
 _INSTANCE: TypeAdapter[str] = TypeAdapter(InstanceName)
 _MODELS: Mapping[str, type[BaseModel]] = {
     name: field.annotation
@@ -177,8 +178,15 @@ class _Parts:
             message = f"no plugin {shown} is installed; installed: {listed}"
             self._fault(here, message, key=here == path)
             return None
+        begin = self._begin(plugin, options, path)
         kind = self._options(plugin, options, path, here)
-        return None if kind is None else PluginEntry(plugin=plugin, kind=kind, options=options)
+        return None if kind is None else PluginEntry(plugin=plugin, kind=kind, options=options, begin=begin)
+
+    def _begin(self, plugin: str, options: dict[str, Json], path: Path) -> Literal["now", "beginning"]:
+        """Where a sink begins: the key `from`, which is taken out of its options."""
+        if plugin in self._catalogue.names("sink") and "from" in options:
+            return self._value(_BEGIN, options.pop("from"), (*path, "from")) or "now"
+        return "now"
 
     def _options(self, plugin: str, options: dict[str, Json], path: Path, named_at: Path) -> Kind | None:
         """What a plugin is; what is wrong with its options becomes faults at their places.

@@ -160,6 +160,8 @@ class PluginEntry(Section):
     kind: Kind
     options: dict[str, Any] = Field(default_factory=dict)
     """As they were written."""
+    begin: Literal["now", "beginning"] = "now"
+    """Of a sink (its key is `from`): with what is committed from its first start on, or with all that is stored."""
 
 
 class Windows(Section):
@@ -300,6 +302,8 @@ class Store(Section):
     path: FilePath = Path("/var/lib/geospace-monitor/monitor.sqlite")
     retention_h: Hours = 72.0
     product_retention_h: Hours | None = None
+    spectra_retention_h: Annotated[float, Field(ge=0, le=876_000)] = 168.0
+    """Of the packed spectra that the page draws; 0 keeps none."""
 
 
 class Intake(Section):

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from monitor.config import Config
 from monitor.daemon.degradation import Degradation
 from monitor.daemon.link import Filters
+from monitor.daemon.plugged import Plugged, plugin_reasons
 from monitor.daemon.publisher import Publisher
 from monitor.daemon.thread import WorkerThread
 from monitor.daemon.waiting import patiently
@@ -17,7 +18,7 @@ from monitor.errors import StoreDamagedError, StoreError
 from monitor.io.metrics import Metrics
 from monitor.io.mqtt import MqttLink
 from monitor.io.store import Store
-from monitor.types import SECOND_NS, iso_time
+from monitor.types import SECOND_NS, Kind, Standing, iso_time
 
 _TICK_S = 1.0
 # The worker thread that answers no sooner hangs, or has more to do than it can.
@@ -38,6 +39,7 @@ class Housekeeping:
     link: MqttLink
     publisher: Publisher
     filters: Filters
+    plugged: Plugged
     metrics: Metrics
     degradation: Degradation
     reading: Reading = field(default_factory=Reading)
@@ -53,6 +55,7 @@ class Housekeeping:
             await patiently(self.thread.call(self.observe), _BUSY_S, self._note_busy)
             note("worker", None)
             self.degradation.note_all("part_", self.reading.failing)
+            self.degradation.note_all("plugin_", plugin_reasons(self.standing()))
             note("publishing", self.publisher.refused)
             note("silence", self.link.silent)
             if time.monotonic() - pruned > _PRUNE_S or self._newest_ns() - pruned_ns > step_ns:
@@ -68,7 +71,16 @@ class Housekeeping:
         self.metrics.queue_depth("intake", self.link.waiting)
         self.metrics.queue_depth("outbox", self.publisher.waiting)
         self.metrics.store_size(self.store.size_bytes(), self.store.free_bytes())
+        for name, stands in reading.plugins.items():
+            entry = self.config.plugins.get(name)
+            kind: Kind = "decoder" if entry is None else entry.kind
+            self.metrics.plugins.up(name, kind, up=stands.state == "running")
+        self.plugged.observe()
         self.reading = reading
+
+    def standing(self) -> dict[str, Standing]:
+        """How all plugins stand, by name."""
+        return {**self.reading.plugins, **self.plugged.standing()}
 
     def _newest_ns(self) -> int:
         return max(self.reading.source_clocks.values(), default=0)
@@ -76,7 +88,9 @@ class Housekeeping:
     async def _prune(self) -> None:
         try:
             # Bite by bite: between two of them the thread takes what has come in.
-            while await self.thread.call(self.worker.compact) or await self.thread.call(self.store.prune):
+            while await self.thread.call(self.worker.compact) or await self.thread.call(
+                self.store.prune, self.plugged.pruned
+            ):
                 pass
             if self.link.connected:
                 await self.thread.call(self.filters.settled)

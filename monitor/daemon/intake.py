@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from monitor.config import Config
@@ -14,6 +14,7 @@ from monitor.daemon.waiting import within
 from monitor.daemon.worker import Worker
 from monitor.errors import StoreDamagedError, StoreError
 from monitor.io.mqtt import Delivery, MqttLink
+from monitor.plugins import Taken
 from monitor.types import SECOND_NS, SampleBlock, Tick
 
 _TICK_S = 1.0
@@ -22,6 +23,27 @@ _LONGEST_TICK_S = 10.0
 _RETRY_S = 2.0
 
 T = TypeVar("T")
+
+
+class _Span:
+    """For how long (s) at least one delivery of a source has been under way."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._since = self._sum = 0.0
+
+    def seconds(self) -> float:
+        return self._sum + (time.monotonic() - self._since if self._count else 0.0)
+
+    def __enter__(self) -> None:
+        if not self._count:
+            self._since = time.monotonic()
+        self._count += 1
+
+    def __exit__(self, *_raised: object) -> None:
+        self._count -= 1
+        if not self._count:
+            self._sum += time.monotonic() - self._since
 
 
 class IntakeLoop:
@@ -54,31 +76,79 @@ class IntakeLoop:
         self._thread = thread
         self._publisher = publisher
         self._note = note
+        # One delivery at a time goes all the way, whoever brought it: the order of commits is a promise.
+        self._turn = asyncio.Lock()
+        self._deliveries = _Span()
+        self._in_hand: set[asyncio.Task[Taken]] = set()
+        self._fault: StoreDamagedError | None = None
+        self._stopping = asyncio.Event()
         self.turns = 0
         """How often the loop has gone round; attempts to store count, for a full disk is no standstill."""
         self.awaits_worker = False
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Receive, store, acknowledge, compute until `stopping` is set; what is in hand is finished."""
+        self._stopping = stopping
         intake = self._config.intake
         # With a whole window unacknowledged the broker sends no more, however long one waits.
         whole = min(intake.queue_messages, self._config.mqtt.receive_maximum)
         idle_s = 0.0
         while not stopping.is_set():
             self.turns += 1
-            begin = time.monotonic()
+            if self._fault is not None:
+                raise self._fault
+            begin, handed_s = time.monotonic(), self._deliveries.seconds()
             deliveries = await self._link.receive(intake.queue_messages, _TICK_S)
             if deliveries and len(deliveries) < whole:
                 # Stations send at the top of the second: a little patience makes one commit of many.
                 await asyncio.sleep(intake.batch_s)
                 if self._link.waiting:
                     deliveries += await self._link.receive(intake.queue_messages, 0.0)
-            idle_s += min(time.monotonic() - begin, _LONGEST_TICK_S)
+            # What sources handed over meanwhile was input, and the time it took no waiting.
+            waited_s = time.monotonic() - begin - (self._deliveries.seconds() - handed_s)
+            idle_s += min(max(0.0, waited_s), _LONGEST_TICK_S)
             if idle_s >= _TICK_S:
-                await self._compute(Tick(round(idle_s * SECOND_NS)), stopping)
+                async with self._turn:
+                    await self._compute(Tick(round(idle_s * SECOND_NS)), stopping)
                 idle_s = 0.0
             if deliveries:
-                await self._handle(deliveries, stopping)
+                async with self._turn:
+                    await self._handle(deliveries, stopping)
+
+    async def take(self, source: str, items: Sequence[object], position: str | None) -> Taken:
+        """Take what a source hands over (messages or blocks, and how far it is as JSON), and return when it is stored.
+
+        A caller that is cancelled meanwhile leaves the delivery to be finished. Raises StoreError where the run ends
+        before it could be stored.
+        """
+        task = asyncio.create_task(self._hand_over(source, items, position), name=f"delivery of {source}")
+        self._in_hand.add(task)
+        task.add_done_callback(self._in_hand.discard)
+        return await asyncio.shield(task)
+
+    async def finish(self) -> None:
+        """Wait for what sources have handed over."""
+        await asyncio.gather(*self._in_hand, return_exceptions=True)
+
+    async def _hand_over(self, source: str, items: Sequence[object], position: str | None) -> Taken:
+        with self._deliveries:
+            async with self._turn:
+                if self._stopping.is_set():
+                    raise StoreError("the run ends: nothing more is taken in")
+                try:
+                    return await self._handed(source, items, position)
+                except StoreDamagedError as error:
+                    self._fault = error
+                    raise
+
+    async def _handed(self, source: str, items: Sequence[object], position: str | None) -> Taken:
+        taken = await self._in_thread(self._worker.take_from, source, items, position)
+        blocks = await self._persist("samples", self._store_again, self._stopping)
+        if blocks is None:
+            raise StoreError("the run ends, and what was brought could not be stored")
+        if blocks:
+            await self._compute(blocks, self._stopping)
+        return taken
 
     async def _handle(self, deliveries: list[Delivery], stopping: asyncio.Event) -> None:
         messages = [delivery.message for delivery in deliveries]

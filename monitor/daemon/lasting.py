@@ -16,6 +16,7 @@ from monitor.daemon.degradation import Degradation
 from monitor.io.broker import LocalBroker
 from monitor.io.http import HttpServer
 from monitor.io.http.offer import Offer
+from monitor.io.http.stream import StreamRoutes
 from monitor.io.metrics import Metrics
 from monitor.io.store import Store
 from monitor.types import Json
@@ -71,6 +72,10 @@ class Answers(Protocol):
         """The newest update of an event."""
         ...
 
+    def beat(self) -> Json:
+        """How the daemon stands, in a small object."""
+        ...
+
     def offer(self) -> Offer:
         """What is offered of the store."""
         ...
@@ -84,12 +89,14 @@ class Lasting:
     started_ns: int = field(default_factory=time.time_ns)
     degradation: Degradation = field(init=False)
     answers: Answers = field(init=False)
+    stream: StreamRoutes = field(init=False)
     http: Kept[HttpServer] = field(default_factory=Kept)
     broker: Kept[LocalBroker] = field(default_factory=Kept)
     store: Kept[Store] = field(default_factory=Kept)
 
     def __post_init__(self) -> None:
         self.degradation = Degradation(self.metrics)
+        self.stream = StreamRoutes(lambda: self.answers.beat())
 
     async def close(self) -> None:
         """Close what is open: first what asks, last what is asked."""

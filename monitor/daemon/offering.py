@@ -1,9 +1,19 @@
-"""What a configuration offers of its store over HTTP."""
+"""What the daemon offers over HTTP: the server with all its routes, and what of the store they give out."""
 
 from __future__ import annotations
 
 from monitor.config import Config
+from monitor.config.http import Http
+from monitor.daemon.lasting import Lasting
+from monitor.daemon.secrets import http_credentials
+from monitor.io.http import HttpServer
+from monitor.io.http.api import ApiRoutes
+from monitor.io.http.connections import Limits
+from monitor.io.http.hapi import HapiRoutes
+from monitor.io.http.history import HistoryRoutes
 from monitor.io.http.offer import Offer
+from monitor.io.http.page import PageRoutes
+from monitor.io.metrics import Metrics
 
 _CONTACT = "the operator of this monitor"
 
@@ -25,3 +35,28 @@ def offered(config: Config) -> Offer:
         contact=http.contact or _CONTACT,
         cross_origin=http.cross_origin,
     )
+
+
+def http_server(config: Http, metrics: Metrics, lasting: Lasting) -> HttpServer:
+    """The server, not yet started: metrics, health, status and events, `/api`, `/hapi` and the page.
+
+    Whatever run of the daemon is the present one answers. Raises MonitorError where a secret cannot be read.
+    """
+    server = HttpServer(
+        config.listen,
+        metrics=metrics.render,
+        ready=lambda: lasting.answers.ready(),
+        status=lambda: lasting.answers.status(),
+        event=lambda update_id: lasting.answers.event(update_id),
+        credentials=http_credentials(config),
+        public_host=config.public_host,
+        limits=Limits(connections=config.maximum_connections),
+        refused=metrics.http_refused,
+    )
+
+    def offer() -> Offer:
+        return lasting.answers.offer()
+
+    for routes in (ApiRoutes(offer), HapiRoutes(offer), HistoryRoutes(offer), lasting.stream, PageRoutes()):
+        server.add_routes(routes.routes)
+    return server

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import logging
+import time
+from collections.abc import Sequence
 
 from monitor.config import Config, topic_matches
 from monitor.decoders import Decoder
 from monitor.errors import DecodeError, PluginError
 from monitor.plugins import Registry, surroundings_of
-from monitor.types import Message, SampleBlock
+from monitor.types import Message, SampleBlock, Standing
+
+logger = logging.getLogger(__name__)
 
 
 class Routes:
@@ -24,21 +28,23 @@ class Routes:
     """
 
     def __init__(self, config: Config, registry: Registry) -> None:
-        self._off: dict[str, str] = {}
+        self._begun_ns = time.time_ns()
+        self._decoders: dict[str, Decoder] = {}
         self._routes: list[tuple[str, str, Decoder]] = []
         for entry in config.inputs:
             surroundings = surroundings_of(config, entry.decoder)
             try:
                 decoder: Decoder = registry.make("decoder", entry.decoder, entry.options, surroundings)
             except PluginError as error:
-                decoder = _Off(entry.decoder, str(error))
-                self._off[entry.decoder] = str(error)
+                decoder = _Off(entry.decoder, Standing("off", str(error), self._begun_ns))
+                logger.error("%s: its messages are refused", error)
+            self._decoders[entry.decoder] = decoder
             self._routes += [(topic, entry.decoder, decoder) for topic in entry.filters]
 
-    @property
-    def off(self) -> Mapping[str, str]:
-        """Why decoders could not be made, by name."""
-        return self._off
+    def standing(self) -> dict[str, Standing]:
+        """How the decoders stand, by name; those that keep no record of it are at work."""
+        well = Standing("running", None, self._begun_ns)
+        return {name: getattr(decoder, "standing", well) for name, decoder in self._decoders.items()}
 
     def decoder(self, topic: str) -> tuple[str, Decoder] | None:
         """Name and decoder of a topic; None where no input has it."""
@@ -51,9 +57,9 @@ class Routes:
 class _Off:
     """Stands in for a decoder that could not be made."""
 
-    def __init__(self, name: str, reason: str) -> None:
+    def __init__(self, name: str, standing: Standing) -> None:
         self.name = name
-        self._reason = reason
+        self.standing = standing
 
     def decode(self, _message: Message) -> Sequence[SampleBlock]:
-        raise DecodeError("decoder_off", self._reason)
+        raise DecodeError("decoder_off", str(self.standing.reason))

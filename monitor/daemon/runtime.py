@@ -25,9 +25,9 @@ from monitor.daemon.injection import Injection
 from monitor.daemon.intake import IntakeLoop
 from monitor.daemon.lasting import Lasting
 from monitor.daemon.link import Filters, open_link
-from monitor.daemon.offering import offered
+from monitor.daemon.offering import http_server, offered
+from monitor.daemon.plugged import Plugged, plugin_pages
 from monitor.daemon.publisher import Publisher
-from monitor.daemon.secrets import http_credentials
 from monitor.daemon.status import status_line, status_message, status_page
 from monitor.daemon.thread import WorkerThread
 from monitor.daemon.waiting import end, within
@@ -35,14 +35,12 @@ from monitor.daemon.worker import Reading, Worker
 from monitor.errors import StoreError
 from monitor.io.broker import LocalBroker
 from monitor.io.http import HttpServer
-from monitor.io.http.api import ApiRoutes
-from monitor.io.http.connections import Limits
-from monitor.io.http.hapi import HapiRoutes
 from monitor.io.http.offer import Offer
 from monitor.io.mqtt import MqttLink
 from monitor.io.store import Store
 from monitor.models.base import ModelInfo
-from monitor.types import SECOND_NS, Json, Product
+from monitor.plugins import Registry, installed
+from monitor.types import SECOND_NS, Json, Product, iso_time
 
 logger = logging.getLogger(__name__)
 
@@ -66,9 +64,11 @@ class Daemon:
     lasting : Lasting, optional
         What it takes over from the run before; by default everything begins here.
     on_product : callable, optional
-        Called in the worker thread with every product once it is committed (the demo prints them).
+        Called on the loop with every product once it is committed (the demo prints them).
     on_ready : callable, optional
         Called once with the address of the HTTP server when everything is up.
+    registry : Registry, optional
+        Makes the plugins; by default from what is installed.
     """
 
     def __init__(
@@ -78,11 +78,14 @@ class Daemon:
         lasting: Lasting | None = None,
         on_product: Callable[[Product], None] | None = None,
         on_ready: Callable[[str], None] | None = None,
+        registry: Registry | None = None,
     ) -> None:
+        self._registry = installed() if registry is None else registry
         self._config = config = with_shadows(config)
         self._on_product = on_product
         self._on_ready = on_ready
         self._stop = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop
         self._owns_lasting = lasting is None
         self._lasting = lasting = Lasting() if lasting is None else lasting
         self._started_ns = lasting.started_ns
@@ -105,6 +108,7 @@ class Daemon:
         self._house: Housekeeping
         self._intake: IntakeLoop
         self._injection: Injection
+        self._plugged: Plugged
 
     def stop(self) -> None:
         """End the run: finish what is in hand, say goodbye, close (call it on the loop)."""
@@ -119,11 +123,13 @@ class Daemon:
             The store cannot be opened, the HTTP port is taken, or a secret cannot be read.
         """
         sys.setswitchinterval(_SWITCH_S)
+        self._loop = asyncio.get_running_loop()
         self._config.mqtt.read_password()  # a fault of it is told at the start; each connection reads it anew
         async with AsyncExitStack() as stack:
             if self._owns_lasting:
                 stack.push_async_callback(self._lasting.close)
             # Whatever ends the run: the thread is through with the store before it is closed.
+            stack.callback(self._registry.close)
             stack.callback(self._thread.shutdown)
             stack.callback(self._stop.set)
             stores = self._config.store
@@ -166,6 +172,9 @@ class Daemon:
             self._intake = IntakeLoop(
                 self._config, self._link, self._worker, self._thread, self._publisher, self._note
             )
+            self._plugged = await self._in_thread(
+                Plugged, self._config, self._registry, self._metrics.plugins
+            )
             self._injection = Injection(self._config, settings, self._metrics)
             self._house = Housekeeping(
                 config=self._config,
@@ -175,6 +184,7 @@ class Daemon:
                 link=self._link,
                 publisher=self._publisher,
                 filters=self._filters,
+                plugged=self._plugged,
                 metrics=self._metrics,
                 degradation=self._degradation,
             )
@@ -234,6 +244,7 @@ class Daemon:
         # Its end is nobody's end: it is not among the tasks that the daemon stands and falls with.
         injection = asyncio.create_task(self._injection.run(), name="injection")
         tasks = [link, publisher, house, intake]
+        self._plugged.start(self._intake, self._worker, self._store)
         try:
             await asyncio.wait([*tasks, stopped], return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -241,9 +252,12 @@ class Daemon:
             self.phase = "finishing what is in hand"
             await end(injection)
             await end(house)
+            await self._plugged.end_sources()
             # The intake ends by itself, after the batch in hand; the publisher after what that gave.
             await asyncio.gather(intake, return_exceptions=True)
+            await self._intake.finish()
             await self._save()
+            await self._plugged.end_sinks()
             self._saved, self.phase = True, "sending what is finished"
             self._publisher.stop()
             await asyncio.wait([publisher], timeout=_DRAIN_S)
@@ -258,22 +272,11 @@ class Daemon:
                 raise error
 
     async def _open_http(self, stack: AsyncExitStack) -> HttpServer:
-        lasting = self._lasting
-        http = HttpServer(
-            self._config.http.listen,
-            metrics=self._metrics.render,
-            ready=lambda: lasting.answers.ready(),
-            status=lambda: lasting.answers.status(),
-            event=lambda update_id: lasting.answers.event(update_id),
-            credentials=http_credentials(self._config.http),
-            public_host=self._config.http.public_host,
-            limits=Limits(connections=self._config.http.maximum_connections),
-            refused=self._metrics.http_refused,
-        )
-        http.add_routes(ApiRoutes(lambda: lasting.answers.offer()).routes)
-        http.add_routes(HapiRoutes(lambda: lasting.answers.offer()).routes)
+        http = http_server(self._config.http, self._metrics, self._lasting)
         await http.start()
         stack.push_async_callback(http.stop)
+        # Streams have no end of their own.
+        stack.callback(self._lasting.stream.close)
         return http
 
     async def _own_broker(self) -> LocalBroker | None:
@@ -317,6 +320,13 @@ class Daemon:
         """The newest update of the event that has this update; None where there is none. Raises StoreError."""
         return self._store.event(update_id)
 
+    def beat(self) -> Json:
+        """What the page hears every few seconds."""
+        return {
+            "ready": not self.ready()[1],
+            "as_of": iso_time(self._house.reading.read_ns) if self._up else None,
+        }
+
     def offer(self) -> Offer:
         """What is offered of the store under `/api` and `/hapi`."""
         return offered(self._config)
@@ -337,7 +347,11 @@ class Daemon:
             missing=self._worker.pipeline.missing_models if self._up else {},
             stale=self._metrics.is_stale,
             injection=self._injection.page() if self._up else {},
+            plugins=self._plugin_pages() if self._up else {},
         )
+
+    def _plugin_pages(self) -> Json:
+        return plugin_pages(self._config.plugins, self._house.standing(), self._plugged.pages())
 
     def _queues(self) -> dict[str, int]:
         return {
@@ -348,7 +362,24 @@ class Daemon:
 
     def _load_worker(self, url: str) -> Worker:
         config = self._config.with_public_url(url)
-        return Worker(config, self._store, self._metrics, self._on_product, on_step=self._thread.step)
+        return Worker(
+            config,
+            self._store,
+            self._metrics,
+            self._committed,
+            on_step=self._thread.step,
+            registry=self._registry,
+        )
+
+    def _committed(self, product: Product, payload: bytes) -> None:
+        """Pass a committed product from the worker thread to the loop."""
+        self._loop.call_soon_threadsafe(self._tell, product, payload)
+
+    def _tell(self, product: Product, payload: bytes) -> None:
+        """Tell whoever watches that a product was committed."""
+        self._lasting.stream.tell_product(product, payload)
+        if self._on_product is not None:
+            self._on_product(product)
 
     async def _open_store(self, stack: AsyncExitStack) -> Store:
         hours = self._config.store
@@ -358,6 +389,7 @@ class Daemon:
                 Path(hours.path),
                 retention_ns=round(hours.retention_h * 3600 * SECOND_NS),
                 product_retention_ns=None if kept is None else round(kept * 3600 * SECOND_NS),
+                spectra_retention_ns=round(hours.spectra_retention_h * 3600 * SECOND_NS),
             )
         )
         stack.callback(store.close)

@@ -94,11 +94,13 @@ def status_page(
     missing: Mapping[str, str] | None = None,
     stale: Callable[[str, str], bool] = lambda _kind, _subject: False,
     injection: Mapping[str, Mapping[str, Json]] | None = None,
+    plugins: Mapping[str, Json] | None = None,
 ) -> Json:
     """The object of `/api/status`.
 
     `reasons` are those why the daemon is not ready, `missing` the learned models that cannot be used, and `stale` says
-    of a kind and a subject whether its newest object is over. `injection` has what is known of each injected signal.
+    of a kind and a subject whether its newest object is over. `injection` has what is known of each injected signal,
+    `plugins` how each plugin stands.
     """
     unreal = shadow_sources(config.injection) | shadow_subjects(config.injection)
 
@@ -114,6 +116,7 @@ def status_page(
         "reasons": list(reasons),
         "as_of": iso_time(reading.read_ns // SECOND_NS * SECOND_NS) if reading.read_ns else None,
         "missing_models": dict(missing or {}),
+        "plugins": dict(plugins or {}),
         "mqtt_connected": connected,
         "held_back": held_back,
         "queues": dict(queues),

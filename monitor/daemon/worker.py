@@ -18,24 +18,23 @@ from dataclasses import dataclass, field
 from monitor.config import Config
 from monitor.daemon.bursts import bounded
 from monitor.daemon.checkpoint import Checkpoints
-from monitor.daemon.complaints import Complaints
 from monitor.daemon.failures import Failures
+from monitor.daemon.reception import Reception
 from monitor.daemon.recovery import Reach, Recovery, pieces, stored_product, subjects_of
-from monitor.daemon.routes import Routes
 from monitor.daemon.watched import show_watched
-from monitor.decoders.base import checked
 from monitor.errors import DecodeError, StoreDamagedError, StoreError
 from monitor.io.metrics import Metrics
 from monitor.io.store import Store
 from monitor.io.store.rows import content
+from monitor.io.store.spectra import SpectrumRow, spectrum_row
 from monitor.pipeline import Pipeline
-from monitor.pipeline.guard import Failure
-from monitor.plugins import Registry, installed
-from monitor.types import SECOND_NS, Json, Message, Product, SampleBlock, Tick
+from monitor.plugins import Registry, Taken, installed
+from monitor.types import SECOND_NS, Json, Message, Product, SampleBlock, Standing, Tick
 
 logger = logging.getLogger(__name__)
 
-_UNROUTED = "none"
+SOURCE_STATE = "source:"
+"""How the names of the states begin that say how far a source is."""
 _STATE_INTERVAL_NS = 60 * SECOND_NS
 # Those that belong to a window, whose end tells how late they come.
 _WINDOWED = frozenset({"flr", "profile", "plasmapause", "region"})
@@ -56,6 +55,8 @@ class Reading:
     # Why what is said may not be all, by concern; and when this was read (ns UTC).
     failing: Mapping[str, str] = field(default_factory=dict)
     read_ns: int = 0
+    # How decoders stand, by name.
+    plugins: Mapping[str, Standing] = field(default_factory=dict)
 
 
 class Worker:
@@ -66,8 +67,8 @@ class Worker:
     config : Config
     store : Store
     metrics : Metrics
-    on_product : callable, optional
-        Called with every product once it is committed.
+    on_product : callable
+        Called with every product and its bytes once it is committed.
     wall_ns : callable
         The time of day (ns UTC): for what is said about now, never for the windows.
     on_step : callable
@@ -81,7 +82,7 @@ class Worker:
         config: Config,
         store: Store,
         metrics: Metrics,
-        on_product: Callable[[Product], None] | None = None,
+        on_product: Callable[[Product, bytes], None] = lambda _product, _payload: None,
         wall_ns: Callable[[], int] = time.time_ns,
         on_step: Callable[[], None] = lambda: None,
         registry: Registry | None = None,
@@ -92,18 +93,20 @@ class Worker:
         self._store = store
         self._metrics = metrics
         self._on_product = on_product
-        self._routes = Routes(config, installed() if registry is None else registry)
-        self._root = f"{config.outputs.root}/"
-        self._input_root = f"{config.outputs.root}/in/"
         self._failures = Failures(metrics)
+        self._reception = Reception(
+            config, installed() if registry is None else registry, metrics, self._failures
+        )
         self.pipeline = self._new_pipeline()
-        self._rejected: Counter[str] = Counter()
-        self._complaints = Complaints()
         # The newest objects of these kinds by subject, and the open events by `data_id`.
         self._latest: dict[str, dict[str, Json]] = {"flr": {}, "plasmapause": {}, "region": {}}
         self._open: dict[str, Json] = {}
+        # What is stored together, and by the next call where it could not be; positions by their names in the store.
         self._unstored: list[SampleBlock] = []
+        self._positions: dict[str, str] = {}
+        self._newest: dict[str, int] = {}
         self._uncommitted: list[tuple[Product, bytes]] = []
+        self._spectra: list[SpectrumRow] = []
         # Rows up to the first are stored; up to the second they have gone into the pipeline; the states that were
         # last committed have seen those up to the third.
         self._stored_row = 0
@@ -119,6 +122,7 @@ class Worker:
 
         Raises StoreError when the store can be neither read nor written.
         """
+        self._newest = self._store.sources()
         recovery = Recovery(self._config, self._store)
         recovery.withdraw_removed()
         for kind in ("flr", "health", "plasmapause", "region"):
@@ -187,14 +191,38 @@ class Worker:
         stored by the next call that succeeds (`take([])` tries again).
         """
         for message in messages:
-            self._unstored.extend(self._decode(message))
-        if not self._unstored:
+            self._unstored.extend(self._reception.of_message(message, self.pipeline.admit))
+        return self._store_samples()
+
+    def take_from(self, source: str, items: Sequence[object], position: str | None = None) -> Taken:
+        """Decode and admit what a source brings (messages or blocks); `take([])` stores it, with how far it is (JSON)."""
+        refused: Counter[str] = Counter()
+        brought: list[SampleBlock] = []
+        for item in items:
+            if isinstance(item, Message):
+                brought += self._reception.of_message(item, self.pipeline.admit, refused)
+            else:
+                brought += self._reception.of_source(
+                    source, item, self.pipeline.admit, self._wall_ns(), refused
+                )
+        self._unstored += brought
+        if position is not None:
+            self._positions[f"{SOURCE_STATE}{source}"] = position
+        return Taken(sum(block.count for block in brought), dict(refused))
+
+    def newest_ns(self, source: str) -> int | None:
+        """End of the newest stored sample of a source (ns UTC); None where there is none. From any thread."""
+        return self._newest.get(source)
+
+    def _store_samples(self) -> list[SampleBlock]:
+        if not self._unstored and not self._positions:
             return []
-        self._stored_row = self._store.write_samples(self._unstored)
-        blocks, self._unstored = self._unstored, []
+        self._stored_row = self._store.write_samples(self._unstored, self._positions)
+        blocks, self._unstored, self._positions = self._unstored, [], {}
         stored: Counter[str] = Counter()
         for block in blocks:
             stored[block.source] += block.count
+            self._newest[block.source] = max(block.end_ns, self._newest.get(block.source, block.end_ns))
         for source, count in stored.items():
             self._metrics.samples_stored(source, count)
         return blocks
@@ -241,14 +269,20 @@ class Worker:
             dict(self._latest["plasmapause"]),
             dict(self._latest["region"]),
             list(self._open.values()),
-            dict(self._rejected),
+            dict(self._reception.rejected),
             self.pipeline.too_late_samples,
             self._failures.reasons(self.pipeline.failing),
             self._wall_ns(),
+            self._reception.routes.standing(),
         )
 
     def _new_pipeline(self) -> Pipeline:
-        return Pipeline(self._config, self._timed, on_failure=self._failures.note)
+        return Pipeline(
+            self._config,
+            self._timed,
+            on_failure=self._failures.note,
+            spectra=self._config.store.spectra_retention_h > 0,
+        )
 
     def _checkpoint(self) -> dict[str, str]:
         """The states to store; none where a stage cannot write its own."""
@@ -263,11 +297,12 @@ class Worker:
     def _store_products(self, states: Mapping[str, str]) -> bool:
         """Store the products that wait, with states; return whether there were any."""
         try:
-            self._store.commit(self._uncommitted, states)
+            self._store.commit(self._uncommitted, states, self._spectra)
         except StoreError:
             if not self._drop_contradictions():
                 raise
-            self._store.commit(self._uncommitted, states)
+            self._store.commit(self._uncommitted, states, self._spectra)
+        self._spectra.clear()
         committed, self._uncommitted = self._uncommitted, []
         for product, payload in committed:
             self._tell(product, payload)
@@ -277,6 +312,10 @@ class Worker:
         published = self._wall_ns()
         for product in products:
             try:
+                if product.kind == "spectrum":
+                    self._spectra.append(spectrum_row(product))
+                    if not self._config.outputs.spectra:
+                        continue
                 self._uncommitted.append((product, product.encode(published)))
             except Exception as error:  # noqa: BLE001  (one object that cannot be written must not cost the others)
                 self._failures.outside(f"encode_{product.kind}", error)
@@ -301,8 +340,7 @@ class Worker:
         if product.kind in _WINDOWED and product.revision == 0:
             latency_s = (self._wall_ns() - product.time_ns) / SECOND_NS
             self._metrics.product_latency(product.kind, max(0.0, latency_s))
-        if self._on_product is not None:
-            self._on_product(product)
+        self._on_product(product, payload)
 
     def _show(self, product: Product, document: Json) -> None:
         self._metrics.product(product)
@@ -344,43 +382,6 @@ class Worker:
             self.pipeline.admit(block)
         except DecodeError as error:
             logger.debug("a stored block would not be admitted again: %s", error)
-
-    def _is_own(self, topic: str) -> bool:
-        """Whether the daemon itself publishes under this topic, or a later version of it may."""
-        below = f"{topic}/"
-        return below.startswith(self._root) and not below.startswith(self._input_root)
-
-    def _decode(self, message: Message) -> list[SampleBlock]:
-        if self._is_own(message.topic):
-            why = f"it is below the output root {self._root[:-1]}; take it out of the inputs"
-            self._reject(_UNROUTED, message.topic, DecodeError("own_output", why))
-            return []
-        route = self._routes.decoder(message.topic)
-        if route is None:
-            why = "no input is configured for this topic"
-            self._reject(_UNROUTED, message.topic, DecodeError("no_decoder", why))
-            return []
-        name, decoder = route
-        self._metrics.message_received(name)
-        try:
-            blocks = checked(decoder.decode(message), message)
-            for block in blocks:
-                self.pipeline.admit(block)
-        except DecodeError as error:
-            self._reject(name, message.topic, error)
-            return []
-        except Exception as error:  # noqa: BLE001  (unacknowledged it would come back at every start)
-            self._failures.note(Failure(f"decoder_{name}", message.topic, error))
-            self._reject(name, message.topic, DecodeError("decoder_failed", repr(error)))
-            return []
-        return blocks
-
-    def _reject(self, decoder: str, topic: str, error: DecodeError) -> None:
-        self._metrics.message_rejected(decoder, error.reason)
-        self._rejected[f"{decoder}: {error.reason}"] += 1
-        line = self._complaints.line(topic, error.reason, error.detail, time.monotonic_ns())
-        if line is not None:
-            logger.warning("%s", line)
 
     @contextmanager
     def _timed(self, stage: str) -> Iterator[None]:

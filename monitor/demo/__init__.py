@@ -15,7 +15,6 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -30,7 +29,7 @@ from monitor.demo.craft import CRAFT, simulated_craft
 from monitor.demo.lines import CHANGES_ONLY, HEAD, Lines
 from monitor.errors import BrokerError
 from monitor.io.broker import LocalBroker
-from monitor.types import SECOND_NS, Product, SampleBlock, iso_time
+from monitor.types import SECOND_NS, SampleBlock, iso_time
 
 __all__ = ["demo"]
 
@@ -74,7 +73,7 @@ async def demo(speed: float, duration_s: float | None, write: Callable[[str], No
             ready: asyncio.Future[str] = loop.create_future()
             daemon = Daemon(
                 _config(broker, Path(directory)),
-                on_product=partial(_hand_over, loop, printed),
+                on_product=printed.show,
                 on_ready=ready.set_result,
             )
             running = asyncio.create_task(daemon.run(), name="daemon")
@@ -83,7 +82,7 @@ async def demo(speed: float, duration_s: float | None, write: Callable[[str], No
                 if running.done():
                     return
                 write(f"broker  {broker.url} ({broker.kind})")
-                write(f"address {ready.result()}  (/api/status /metrics /readyz)")
+                write(f"address {ready.result()}  the page; also /hapi /api/status /metrics")
                 write(f"chain   {' '.join(STATIONS)}, simulated, {speed:g} times real time; Ctrl-C ends")
                 write(f"craft   {CRAFT}, simulated; {CHANGES_ONLY}\n")
                 write(HEAD)
@@ -123,11 +122,6 @@ async def _play(
 async def _first(*futures: asyncio.Future[Any], timeout_s: float | None) -> None:
     """Wait until one of these ends, or the time is over."""
     await asyncio.wait(futures, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
-
-
-def _hand_over(loop: asyncio.AbstractEventLoop, printed: Lines, product: Product) -> None:
-    """From the daemon's worker thread to the loop."""
-    loop.call_soon_threadsafe(printed.show, product)
 
 
 def _config(broker: LocalBroker, directory: Path) -> Config:

@@ -13,10 +13,10 @@ from typing import Final
 from tqdm import tqdm
 
 from monitor.errors import MonitorError
+from monitor.io.flattening import Document, ProductColumns, product_parts
 from monitor.io.store.series import SeriesReader, StoredSeries
-from monitor.jobs.export_products import Document, ProductColumns, product_parts
+from monitor.io.tables import format_of, table
 from monitor.jobs.export_samples import file_name, part_count, sample_columns, sample_parts
-from monitor.jobs.export_tables import format_of, table
 from monitor.types import SECOND_NS
 
 SAMPLES: Final = "samples"

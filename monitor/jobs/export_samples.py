@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from monitor.io.store.series import SeriesReader, StoredSeries
-from monitor.jobs.export_tables import Columns, Kind
+from monitor.io.tables import Columns, Kind
 from monitor.types import SECOND_NS, Domain, FloatArray, Json, SampleBlock
 
 _PART_SAMPLES: Final = 7200

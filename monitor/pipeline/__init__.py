@@ -63,6 +63,9 @@ class Pipeline:
         Live: told of each subject that a stage raised for. The other subjects and stages go on, and so does a pipeline
         without a learned model that cannot be used (`missing_models`). Without it whatever is raised is raised.
 
+    spectra : bool
+        Give the `spectrum` objects also where they are not configured.
+
     Raises
     ------
     ModelError
@@ -76,6 +79,7 @@ class Pipeline:
         *,
         smooth: bool = False,
         on_failure: Callable[[Failure], None] | None = None,
+        spectra: bool = False,
     ) -> None:
         # What is fed with synthetic signals is labelled like all else, and nothing real is held against it.
         self._shadows = shadow_sources(config.injection) | shadow_subjects(config.injection)
@@ -111,7 +115,8 @@ class Pipeline:
         self._kp = Kp(config.density.kp, KpMemory(windows.span_ns))
         self._density = DensityStage(line_field(config, used, pairs), night=config.density.night)
         self._chains = Chains.of(config, used, places, windows, self._guard)
-        self._spectra = SpectrumProductStage(windows.span_ns) if config.outputs.spectra else None
+        wants_spectra = spectra or config.outputs.spectra
+        self._spectra = SpectrumProductStage(windows.span_ns) if wants_spectra else None
         self._health = HealthStage(
             pairs_of,
             windows.lateness_ns,

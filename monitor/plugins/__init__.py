@@ -6,7 +6,7 @@ from monitor.plugins.base import GROUPS, Feed, Sink, Source, StoredProduct, Take
 from monitor.plugins.found import Found, Home
 from monitor.plugins.registry import Registry, installed, unusable_plugins
 from monitor.plugins.surroundings import surroundings_of
-from monitor.types import Kind, Options, Surroundings
+from monitor.types import Kind, Options, Standing, Surroundings
 
 __all__ = [
     "GROUPS",
@@ -18,6 +18,7 @@ __all__ = [
     "Registry",
     "Sink",
     "Source",
+    "Standing",
     "StoredProduct",
     "Surroundings",
     "Taken",

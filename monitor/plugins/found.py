@@ -66,6 +66,10 @@ class Home(Protocol):
         """A plugin made with its options, or what stands for it here, with the methods of its kind."""
         ...
 
+    def close(self) -> None:
+        """End what was made here and needs an end."""
+        ...
+
 
 def find_all() -> list[Found]:
     """All installed plugins."""

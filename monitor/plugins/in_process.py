@@ -62,6 +62,9 @@ class InProcess:
         except Exception as error:
             raise found.error(f"cannot be made ({_said(error)})") from error
 
+    def close(self) -> None:
+        """Nothing to do: what lives here ends with its last user."""
+
 
 def load(found: Found) -> type[Any]:
     """Import the class of a plugin.

@@ -80,6 +80,11 @@ class Registry:
         found = self.find(name, kind)
         return self._home(found).make(found, options, surroundings)
 
+    def close(self) -> None:
+        """End what was made and needs an end; nothing that was made is used afterwards."""
+        self._ours.close()
+        self._others.close()
+
     def _home(self, found: Found) -> Home:
         return self._ours if found.ours else self._others
 

@@ -16,7 +16,7 @@ from monitor.types.findings import (
     PowerLaw,
     Reading,
 )
-from monitor.types.plugging import DEFAULT_PAYLOAD_BYTES, Kind, Options, Surroundings
+from monitor.types.plugging import DEFAULT_PAYLOAD_BYTES, Kind, Options, Standing, State, Surroundings
 from monitor.types.product import (
     Product,
 )
@@ -119,6 +119,8 @@ __all__ = [
     "Shadow",
     "ShadowTruth",
     "SpectrumBatch",
+    "Standing",
+    "State",
     "StationQuality",
     "Surroundings",
     "Tick",

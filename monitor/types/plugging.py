@@ -1,4 +1,4 @@
-"""What is handed to a plugin when it is made: its options, and where it finds itself."""
+"""What is handed to a plugin when it is made (its options, and where it finds itself), and how it stands afterwards."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from pydantic import BaseModel, ConfigDict
 
 Kind: TypeAlias = Literal["source", "decoder", "stage", "model", "sink"]
 """What a plugin may be."""
+
+State: TypeAlias = Literal["running", "waiting", "failed", "off"]
+"""How a plugin stands: at work, not begun yet, to be begun again after a while, or not before the next reload."""
 
 DEFAULT_PAYLOAD_BYTES = 4 * 1024 * 1024
 
@@ -52,3 +55,24 @@ class Surroundings:
     craft_revise_s: float = 3600.0
     root: str = "geospace/v1"
     maximum_payload_bytes: int = DEFAULT_PAYLOAD_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a plugin stands.
+
+    Attributes
+    ----------
+    state : State
+    reason : str or None
+        Why it is not at work, in a line for the operator.
+    since_ns : int
+        Since when (time of day, ns UTC).
+    restarts : int
+        How often it was begun again in this run.
+    """
+
+    state: State
+    reason: str | None
+    since_ns: int
+    restarts: int = 0

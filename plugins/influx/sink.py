@@ -13,8 +13,8 @@ from monitor.errors import MonitorError
 from monitor.plugins import StoredProduct, Surroundings
 
 from ..posting import MAXIMUM_SECRET_BYTES, Answer, Poster
+from .api import InfluxOptions, deletions, write_url
 from .lines import Point, points
-from .requests import InfluxOptions, deletions, write_url
 
 logger = logging.getLogger(__name__)
 

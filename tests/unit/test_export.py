@@ -289,8 +289,8 @@ class TestCommand:
 
     def test_kinds_and_formats_of_the_command_are_those_of_the_job(self) -> None:
         from monitor.cli import keeping
+        from monitor.io.tables import FORMATS
         from monitor.jobs.export import KINDS
-        from monitor.jobs.export_tables import FORMATS
 
         assert keeping._KINDS == KINDS
         assert keeping._FORMATS == FORMATS

@@ -22,13 +22,14 @@ from prometheus_client.process_collector import ProcessCollector
 from monitor import __version__
 from monitor.io.http.refusals import REASONS as HTTP_REASONS
 from monitor.io.metrics.link import LinkMetrics
+from monitor.io.metrics.plugins import PluginMetrics
 from monitor.io.metrics.products import STATION_STATES, ProductGauges
 from monitor.io.metrics.watched import Watched, WatchedMetrics, WatchedPair
 from monitor.io.mqtt.watch import LinkReading
 from monitor.models.base import ModelInfo
 from monitor.types import SECOND_NS, Product
 
-__all__ = ["STATION_STATES", "Metrics", "Watched", "WatchedPair"]
+__all__ = ["STATION_STATES", "Metrics", "PluginMetrics", "Watched", "WatchedPair"]
 
 # A stage takes microseconds for a tick and up to seconds for ten thousand pairs.
 _STAGE_BUCKETS_S = (0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0)
@@ -150,6 +151,7 @@ class Metrics:
         )
         self._link = LinkMetrics()
         self.registry.register(self._link)
+        self.plugins = PluginMetrics(self.registry)
         self._http_refused = Counter(
             "geospace_http_refused_total",
             "Requests and connections that the HTTP server refused.",

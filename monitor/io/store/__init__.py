@@ -15,7 +15,7 @@ from __future__ import annotations
 import shutil
 import sqlite3
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -25,12 +25,20 @@ from monitor.errors import StoreError
 from monitor.io.store.compaction import Compaction
 from monitor.io.store.file import beside, translated
 from monitor.io.store.opening import OpenFile
-from monitor.io.store.queries import KINDS, NEWEST_TIMES
+from monitor.io.store.queries import (
+    DECODER_STATE,
+    KEEP_SPECTRUM,
+    KINDS,
+    NEWEST_TIMES,
+    PRUNE_SPECTRA,
+    PUT_STATE,
+)
 from monitor.io.store.reading import StoreReader
 from monitor.io.store.rows import SAMPLE_COLUMNS, OutboxRow, coalesce, require_same, sample_row
+from monitor.io.store.spectra import SpectrumRow
 from monitor.types import Product, SampleBlock
 
-__all__ = ["OutboxRow", "Store", "coalesce"]
+__all__ = ["DECODER_STATE", "OutboxRow", "Store", "coalesce"]
 
 # One bite of `prune`.
 _PRUNE_ROWS = 1024
@@ -44,18 +52,32 @@ class Store(StoreReader):
     """Samples, products and stage states in one file. Made by `Store.open`; use as a context manager or `close` it."""
 
     def __init__(
-        self, path: Path, files: OpenFile, *, retention_ns: int, product_retention_ns: int | None
+        self,
+        path: Path,
+        files: OpenFile,
+        *,
+        retention_ns: int,
+        product_retention_ns: int | None,
+        spectra_retention_ns: int,
     ) -> None:
         super().__init__(path, files.reader)
         self._files = files
         self._retention_ns = retention_ns
         self._product_retention_ns = product_retention_ns
+        self._spectra_retention_ns = spectra_retention_ns
         self._writer_lock = threading.Lock()
         self._identity = _identity(path)
         self._compaction = Compaction()
 
     @classmethod
-    def open(cls, path: Path, *, retention_ns: int, product_retention_ns: int | None) -> Store:
+    def open(
+        cls,
+        path: Path,
+        *,
+        retention_ns: int,
+        product_retention_ns: int | None,
+        spectra_retention_ns: int = 0,
+    ) -> Store:
         """Open the store, or begin it where there is none.
 
         A damaged file is kept beside as `<name>.corrupt-<UTC stamp>`, and the store goes on with what could be read
@@ -68,6 +90,8 @@ class Store(StoreReader):
             How long samples are kept, counted back from each source's own clock.
         product_retention_ns : int or None
             How long products are kept, counted back from the newest of their subject; None keeps them.
+        spectra_retention_ns : int
+            How long packed spectra are kept, counted back from the newest of their pair.
 
         Raises
         ------
@@ -76,7 +100,13 @@ class Store(StoreReader):
         """
         files = OpenFile.open(path)
         try:
-            return cls(path, files, retention_ns=retention_ns, product_retention_ns=product_retention_ns)
+            return cls(
+                path,
+                files,
+                retention_ns=retention_ns,
+                product_retention_ns=product_retention_ns,
+                spectra_retention_ns=spectra_retention_ns,
+            )
         except BaseException:
             files.close()
             raise
@@ -96,8 +126,14 @@ class Store(StoreReader):
 
     # -- writing ------------------------------------------------------------------------------------------------
 
-    def write_samples(self, blocks: Sequence[SampleBlock]) -> int:
+    def write_samples(self, blocks: Sequence[SampleBlock], states: Mapping[str, str] | None = None) -> int:
         """Store blocks in one transaction, in the order of arrival; they are durable when this returns.
+
+        Parameters
+        ----------
+        blocks : sequence of SampleBlock
+        states : mapping of str to str, optional
+            What decoders remember, as JSON by name (`DECODER_STATE` first), stored in the same transaction.
 
         Returns
         -------
@@ -114,7 +150,7 @@ class Store(StoreReader):
         for block in blocks:
             if block.count:
                 ends[block.source] = max(block.end_ns, ends.get(block.source, block.end_ns))
-        if not rows:
+        if not rows and not states:
             return self._last_row
         last_row = self._last_row
         with self._transaction() as connection:
@@ -129,11 +165,19 @@ class Store(StoreReader):
                 " ON CONFLICT (name) DO UPDATE SET end_ns = max(end_ns, excluded.end_ns)",
                 ends.items(),
             )
+            connection.executemany(PUT_STATE, (states or {}).items())
         self._last_row = last_row
         return last_row
 
-    def commit(self, products: Sequence[tuple[Product, bytes]], states: Mapping[str, str]) -> None:
+    def commit(
+        self,
+        products: Sequence[tuple[Product, bytes]],
+        states: Mapping[str, str],
+        spectra: Sequence[SpectrumRow] = (),
+    ) -> None:
         """Store products, put them into the outbox, and store stage states, all in one transaction.
+
+        Of `spectra` only the newest of each window is kept.
 
         A product that is there already with the same content is left as it was (also its place in the outbox): the
         moment of sending is no content. An empty payload is the removal of a subject.
@@ -160,10 +204,8 @@ class Store(StoreReader):
                 )
                 if inserted.rowcount == 0:
                     require_same(connection, product, payload)
-            connection.executemany(
-                "INSERT INTO state (stage, json) VALUES (?, ?) ON CONFLICT (stage) DO UPDATE SET json = excluded.json",
-                states.items(),
-            )
+            connection.executemany(PUT_STATE, states.items())
+            connection.executemany(KEEP_SPECTRUM, spectra)
 
     def mark_published(self, rows: Sequence[int]) -> None:
         """Take rows out of the outbox; the products stay."""
@@ -173,11 +215,16 @@ class Store(StoreReader):
                     "UPDATE product SET published = 1 WHERE row = ?", [(row,) for row in rows]
                 )
 
-    def prune(self) -> int:
+    def prune(self, on_products: Callable[[str, Sequence[int]], None] = lambda _kind, _rows: None) -> int:
         """Delete a bite of what is past its retention, and give free pages back to the file system.
 
         Samples count back from their source's own clock, products from the newest of their kind and subject; what is
         not yet published stays. The work of one call is bounded: call again while it returns more than 0.
+
+        Parameters
+        ----------
+        on_products : callable, optional
+            Called with the kind and the rows of products that are gone.
 
         Returns
         -------
@@ -186,16 +233,22 @@ class Store(StoreReader):
         """
         with self._transaction() as connection:
             samples = self._doomed_samples(connection)
-            products = self._doomed_products(connection)
+            doomed = self._doomed_products(connection)
+            products = [(row,) for rows in doomed.values() for row in rows]
+            spectra = connection.execute(
+                PRUNE_SPECTRA, {"kept": self._spectra_retention_ns, "limit": _PRUNE_ROWS}
+            ).rowcount
             connection.executemany("DELETE FROM sample WHERE row = ?", samples)
             connection.executemany("DELETE FROM product WHERE row = ?", products)
+        for kind, gone in doomed.items():
+            on_products(kind, gone)
         with self._writer_lock, translated(self.path):
             free: int = self._files.writer.execute("PRAGMA freelist_count").fetchone()[0]
             excess = min(free - _FREE_PAGES_KEPT, _FREE_PAGES_GIVEN_BACK)
             if excess > 0:
                 # The pragma gives one page back per step and has no columns: `execute` would step it once and stop.
                 self._files.writer.executescript(f"PRAGMA incremental_vacuum({excess})")
-        return len(samples) + len(products)
+        return len(samples) + len(products) + spectra
 
     def compact(self, up_to_row: int) -> int:
         """Lay a bite of what was stored many times over each other: what is loaded gives the same memory.
@@ -225,17 +278,21 @@ class Store(StoreReader):
                 size += length
         return doomed
 
-    def _doomed_products(self, connection: sqlite3.Connection) -> list[tuple[int]]:
-        doomed: list[tuple[int]] = []
+    def _doomed_products(self, connection: sqlite3.Connection) -> dict[str, list[int]]:
+        """Rows by kind."""
+        doomed: dict[str, list[int]] = {}
+        left = _PRUNE_ROWS
         if self._product_retention_ns is None:
             return doomed
         for (kind,) in connection.execute(KINDS).fetchall():
             for subject, newest_ns in connection.execute(NEWEST_TIMES, {"kind": kind}).fetchall():
-                doomed += connection.execute(
+                rows = connection.execute(
                     "SELECT row FROM product WHERE kind = ? AND subject = ? AND time_ns < ? AND published = 1"
                     " ORDER BY time_ns LIMIT ?",
-                    (kind, subject, newest_ns - self._product_retention_ns, _PRUNE_ROWS - len(doomed)),
+                    (kind, subject, newest_ns - self._product_retention_ns, left),
                 ).fetchall()
+                left -= len(rows)
+                doomed.setdefault(kind, []).extend(row for (row,) in rows)
         return doomed
 
     def _require_present(self) -> None:

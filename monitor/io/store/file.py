@@ -9,6 +9,7 @@ from pathlib import Path
 
 from monitor.errors import StoreDamagedError, StoreError
 from monitor.io.store.queries import EVENT_INDEX
+from monitor.io.store.spectra import SPECTRUM_TABLE
 
 _APPLICATION_ID = 0x67656F73  # "geos": whose file it is, in the header of the file
 _SCHEMA_VERSION = 1
@@ -81,6 +82,7 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
         connection.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
         connection.execute("COMMIT")
     connection.execute(EVENT_INDEX)
+    connection.execute(SPECTRUM_TABLE)
 
 
 def require_store(connection: sqlite3.Connection, path: Path) -> None:

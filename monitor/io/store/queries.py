@@ -2,6 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+DECODER_STATE: Final = "decoder:"
+"""How the names of the states begin that are a decoder's memory, and no part of a checkpoint."""
+
+PUT_STATE: Final = (
+    "INSERT INTO state (stage, json) VALUES (?, ?) ON CONFLICT (stage) DO UPDATE SET json = excluded.json"
+)
+
 # Products are kept for years: these step from one kind or subject to the next through the index, and never scan it.
 KINDS = """
     WITH RECURSIVE step (kind) AS (
@@ -70,3 +79,26 @@ NEWEST_UPDATES = """
     AND NOT EXISTS (SELECT 1 FROM product AS n WHERE n.kind = 'event' AND n.subject = p.subject
         AND n.time_ns = p.time_ns AND n.revision > p.revision AND n.revision < (p.revision / 1000 + 1) * 1000)
     ORDER BY time_ns, subject, revision LIMIT :limit"""
+
+KEEP_SPECTRUM = (
+    "INSERT INTO spectrum (pair, time_ns, revision, data) VALUES (?, ?, ?, ?) ON CONFLICT (pair, time_ns) DO UPDATE"
+    " SET revision = excluded.revision, data = excluded.data WHERE excluded.revision >= revision"
+)
+# A row of each pair at a time: the index leads from pair to pair, and to the oldest of each.
+PRUNE_SPECTRA = """
+    DELETE FROM spectrum WHERE (pair, time_ns) IN (
+        WITH RECURSIVE step (pair) AS (
+            SELECT min(pair) FROM spectrum
+            UNION ALL
+            SELECT (SELECT min(s.pair) FROM spectrum AS s WHERE s.pair > step.pair)
+            FROM step WHERE step.pair IS NOT NULL)
+        SELECT old.pair, old.time_ns FROM step JOIN spectrum AS old ON old.pair = step.pair
+        WHERE old.time_ns < (SELECT max(s.time_ns) FROM spectrum AS s WHERE s.pair = step.pair) - :kept
+        LIMIT :limit)"""
+SPECTRA = "SELECT time_ns, revision, data FROM spectrum WHERE pair = ? AND time_ns >= ? AND time_ns < ? ORDER BY time_ns LIMIT ?"
+# Through the index on (source, end); the row tells those apart that end together.
+SAMPLES_BETWEEN = (
+    "SELECT row, end_ns, source, domain, components, t0_ns, end_ns, step_ns, level, sensor, frame, data FROM sample"
+    " WHERE source = :source AND end_ns >= :after AND (end_ns, row) > (:after, :row) AND t0_ns < :end"
+    " ORDER BY end_ns, row LIMIT 256"
+)

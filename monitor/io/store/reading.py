@@ -17,8 +17,9 @@ from typing import Any, Self
 
 from monitor.io.store.file import read_only, require_store, translated
 from monitor.io.store.gaps import gaps_between
-from monitor.io.store.queries import EVENT, LATEST, UPDATES
+from monitor.io.store.queries import EVENT, LATEST, SAMPLES_BETWEEN, SPECTRA, UPDATES
 from monitor.io.store.rows import SAMPLE_COLUMNS, OutboxRow, stored_block
+from monitor.plugins.base import StoredProduct
 from monitor.types import Json, Product, SampleBlock
 
 logger = logging.getLogger(__name__)
@@ -69,6 +70,30 @@ class StoreReader:
             (after_row, limit),
         )
         return [OutboxRow(row[0], row[1], row[2], bool(row[3]), *row[4:]) for row in rows]
+
+    def products_after(self, row: int, limit: int) -> list[StoredProduct]:
+        """Return up to `limit` products after a row, in the order of their commits; fewer where they are large."""
+        sql = (
+            "SELECT row, kind, subject, topic, time_ns, revision, retained, payload FROM product"
+            " WHERE row > :row ORDER BY row LIMIT :limit"
+        )
+        page = self._page(sql, {"row": row, "limit": limit})
+        return [
+            StoredProduct(number, kind, subject, topic, time_ns, revision, bool(retained), payload)
+            for number, kind, subject, topic, time_ns, revision, retained, payload in page
+        ]
+
+    def last_product_row(self) -> int:
+        """Return the row of the last product that was ever committed; 0 before the first."""
+        sql = "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'product'"
+        row: int = self._read_all(sql)[0][0]
+        return row
+
+    def count_products_after(self, row: int, limit: int) -> int:
+        """Return how many products there are after a row, counted up to `limit`."""
+        sql = "SELECT count(*) FROM (SELECT 1 FROM product WHERE row > ? LIMIT ?)"
+        count: int = self._read_all(sql, (row, limit))[0][0]
+        return count
 
     def states(self) -> dict[str, str]:
         """Return the stage states of the last commits: JSON text by stage name."""
@@ -218,6 +243,25 @@ class StoreReader:
                 document = self._document(payload, kind, name)
                 if document is not None:
                     yield document
+            if not page:
+                return
+
+    def some_spectra(self, pair: str, start_ns: int, end_ns: int, limit: int) -> list[tuple[int, int, bytes]]:
+        """Time, revision and packed spectrum (`spectra.unpack_spectrum`) of the first windows of a pair in [start_ns, end_ns)."""
+        return self._read_all(SPECTRA, (pair, start_ns, end_ns, limit))
+
+    def samples_between(self, source: str, start_ns: int, end_ns: int) -> Iterator[SampleBlock]:
+        """Yield blocks of a source that reach into [start_ns, end_ns), in the order of their ends."""
+        after = (start_ns, -1)
+        while True:
+            page = self._page(
+                SAMPLES_BETWEEN, {"source": source, "end": end_ns, "after": after[0], "row": after[1]}
+            )
+            for stored in page:
+                after = (stored[1], stored[0])
+                block = self._block((stored[0], *stored[2:]))
+                if block is not None:
+                    yield block
             if not page:
                 return
 

@@ -12,7 +12,7 @@ from typing import Final
 
 from monitor.decoders.base import parse_time_ns
 from monitor.errors import DecodeError
-from monitor.jobs.export_tables import Columns, Kind
+from monitor.io.tables import Columns, Kind
 from monitor.types import Json
 
 _TIMES: Final = frozenset(
@@ -44,8 +44,8 @@ class ProductColumns:
         """Go through objects."""
         for document in documents:
             self.count += 1
-            for name, value in _fields(document):
-                kind = _kind(name, value)
+            for name, value in fields(document):
+                kind = kind_of(name, value)
                 known = self._kinds.setdefault(name, kind)
                 if known is None:
                     self._kinds[name] = kind
@@ -66,8 +66,8 @@ class ProductColumns:
 def product_parts(documents: Iterable[Document], columns: Columns) -> Iterator[Sequence[Sequence[Json]]]:
     """Yield the cells of `columns`, some rows at a time."""
     for part in _batched(documents):
-        rows = [dict(_fields(document)) for document in part]
-        yield [[_cell(row.get(name), kind) for row in rows] for name, kind in columns.items()]
+        rows = [dict(fields(document)) for document in part]
+        yield [[cell(row.get(name), kind) for row in rows] for name, kind in columns.items()]
 
 
 def _batched(documents: Iterable[Document]) -> Iterator[list[Document]]:
@@ -81,15 +81,16 @@ def _batched(documents: Iterable[Document]) -> Iterator[list[Document]]:
         yield part
 
 
-def _fields(document: Document, prefix: str = "") -> Iterator[tuple[str, Json]]:
+def fields(document: Document, prefix: str = "") -> Iterator[tuple[str, Json]]:
+    """The names and values of an object, those of objects in it with both names."""
     for name, value in document.items():
         if isinstance(value, dict) and value:
-            yield from _fields(value, f"{prefix}{name}_")
+            yield from fields(value, f"{prefix}{name}_")
         else:
             yield f"{prefix}{name}", value
 
 
-def _kind(name: str, value: Json) -> Kind | None:
+def kind_of(name: str, value: Json) -> Kind | None:
     """What a value is; None where it is null."""
     if value is None:
         return None
@@ -111,7 +112,8 @@ def _is_time(name: str, value: str) -> bool:
     return True
 
 
-def _cell(value: Json, kind: Kind) -> Json:
+def cell(value: Json, kind: Kind) -> Json:
+    """A value as a table takes it into a column of its kind."""
     if value is None:
         return None
     if kind is Kind.TIME:

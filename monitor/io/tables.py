@@ -122,13 +122,7 @@ _WRITTEN: Final = {
 class _ParquetTable:
     def __init__(self, path: Path, columns: Columns, about: Mapping[str, str], stack: ExitStack) -> None:
         arrow, parquet = _arrow()
-        types = {
-            Kind.TIME: arrow.timestamp("ns", tz="UTC"),
-            Kind.NUMBER: arrow.float64(),
-            Kind.WHOLE: arrow.int64(),
-            Kind.TRUTH: arrow.bool_(),
-            Kind.TEXT: arrow.string(),
-        }
+        types = arrow_types(arrow)
         self._arrow = arrow
         self._schema = arrow.schema([(name, types[kind]) for name, kind in columns.items()], dict(about))
         self._writer = stack.enter_context(parquet.ParquetWriter(path, self._schema))
@@ -139,6 +133,17 @@ class _ParquetTable:
             for column, field in zip(cells, self._schema, strict=True)
         ]
         self._writer.write_batch(self._arrow.record_batch(arrays, schema=self._schema))
+
+
+def arrow_types(arrow: Any) -> Mapping[Kind, Any]:
+    """The types of Parquet for columns; `arrow` is the library, `pyarrow`."""
+    return {
+        Kind.TIME: arrow.timestamp("ns", tz="UTC"),
+        Kind.NUMBER: arrow.float64(),
+        Kind.WHOLE: arrow.int64(),
+        Kind.TRUTH: arrow.bool_(),
+        Kind.TEXT: arrow.string(),
+    }
 
 
 def _arrow() -> tuple[Any, Any]:
