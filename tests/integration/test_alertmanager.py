@@ -41,7 +41,7 @@ OF_BROKER = _called(
 OF_FEED = _called("(Chain|Pair)Stale|PairWithoutProducts|Station(Offline|Late|Gap)|Degraded")
 # These have causes of their own, or are causes.
 OF_THEIR_OWN = _called(
-    "PlasmapauseCrossing.*|BoundaryCrossing|Daemon(Down|Restarting)|BrokerLost|Store.*|MessagesRejected|ModelMissing"
+    "PlasmapauseCrossing.*|BoundaryCrossing|Daemon(Down|Restarting)|BrokerLost|Store.*|MessagesRejected|ModelMissing|PluginDown"
     "|PartFailing|ConfigReloadFailed|Station(Flat|Spiking|ClockOff)|ClockAhead"
     "|RulesFailing|NotificationsFailing"
 )

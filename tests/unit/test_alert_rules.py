@@ -39,7 +39,7 @@ OTHERS = {
 VALUES: dict[str, set[str]] = {
     "job": {"geospace-monitor"},
     "state": set(STATION_STATES),
-    "concern": {*CONCERNS, "part_window"},  # a part has a concern of its own once it fails
+    "concern": {*CONCERNS, "part_window", "plugin_archive"},  # a part has a concern of its own once it fails
     "kind": {PLASMAPAUSE.kind, *(sides.boundary.kind for sides in SIDES), "flr", "region"},
     "direction": set(DIRECTIONS),
     "product": {"flr", "region"},
