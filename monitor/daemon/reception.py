@@ -10,6 +10,7 @@ from collections.abc import Callable
 from monitor.config import Config
 from monitor.daemon.complaints import Complaints
 from monitor.daemon.failures import Failures
+from monitor.daemon.remembered import DecoderMemory
 from monitor.daemon.routes import Routes
 from monitor.decoders.base import checked
 from monitor.errors import DecodeError
@@ -42,6 +43,7 @@ class Reception:
         self._metrics = metrics
         self._failures = failures
         self.routes = Routes(config, registry)
+        self.memory = DecoderMemory(self.routes.inputs)
         self._root = f"{config.outputs.root}/"
         self._input_root = f"{config.outputs.root}/in/"
         self.rejected: Counter[str] = Counter()

@@ -31,6 +31,8 @@ class Routes:
         self._begun_ns = time.time_ns()
         self._decoders: dict[str, Decoder] = {}
         self._routes: list[tuple[str, str, Decoder]] = []
+        self.inputs: list[tuple[str, Decoder]] = []
+        """The decoder of each input, by the topic that is configured."""
         for entry in config.inputs:
             surroundings = surroundings_of(config, entry.decoder)
             try:
@@ -39,6 +41,7 @@ class Routes:
                 decoder = _Off(entry.decoder, Standing("off", str(error), self._begun_ns))
                 logger.error("%s: its messages are refused", error)
             self._decoders[entry.decoder] = decoder
+            self.inputs.append((entry.topic, decoder))
             self._routes += [(topic, entry.decoder, decoder) for topic in entry.filters]
 
     def standing(self) -> dict[str, Standing]:

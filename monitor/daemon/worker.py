@@ -123,6 +123,7 @@ class Worker:
         Raises StoreError when the store can be neither read nor written.
         """
         self._newest = self._store.sources()
+        self._reception.memory.restore(self._store.states())
         recovery = Recovery(self._config, self._store)
         recovery.withdraw_removed()
         for kind in ("flr", "health", "plasmapause", "region"):
@@ -185,10 +186,10 @@ class Worker:
             logger.debug("not committed yet: %s", error)
 
     def take(self, messages: Sequence[Message]) -> list[SampleBlock]:
-        """Decode and admit messages and store their samples; when this returns they may be acknowledged.
+        """Decode and admit messages and store their samples, with what decoders keep back of them for later.
 
-        Raises StoreError when the samples cannot be stored: then nothing may be acknowledged. They are kept, and
-        stored by the next call that succeeds (`take([])` tries again).
+        When this returns they may be acknowledged. Raises StoreError when the samples cannot be stored: then nothing
+        may be. They are kept, and stored by the next call that succeeds (`take([])` tries again).
         """
         for message in messages:
             self._unstored.extend(self._reception.of_message(message, self.pipeline.admit))
@@ -215,9 +216,11 @@ class Worker:
         return self._newest.get(source)
 
     def _store_samples(self) -> list[SampleBlock]:
-        if not self._unstored and not self._positions:
+        states = {**self._positions, **self._reception.memory.changed()}
+        if not self._unstored and not states:
             return []
-        self._stored_row = self._store.write_samples(self._unstored, self._positions)
+        self._stored_row = self._store.write_samples(self._unstored, states)
+        self._reception.memory.stored()
         blocks, self._unstored, self._positions = self._unstored, [], {}
         stored: Counter[str] = Counter()
         for block in blocks:

@@ -34,6 +34,13 @@ REASONS: Final = frozenset(
         "bad_topic",
         "no_component",
         "mixed_components",
+        "bad_meta",
+        "bad_row",
+        "no_meta",
+        "not_magnetic",
+        "scalar_only",
+        "unit_unknown",
+        "unknown_station",
     }
 )
 """The words that a `DecodeError` of this package carries: labels of a counter, so fixed and few."""

@@ -11,6 +11,7 @@ import gzip
 import json
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -19,12 +20,12 @@ import numpy as np
 
 from monitor.config import filters_overlap, load_config, topic_matches
 from monitor.decoders import Decoder
-from monitor.decoders.base import AHEAD_NS, EARLIEST_NS, MAXIMUM_SAMPLES, REASONS
+from monitor.decoders.base import AHEAD_NS, EARLIEST_NS, MAXIMUM_SAMPLES, REASONS, Remembering
 from monitor.errors import ArchiveError, ConfigurationError, DecodeError
 from monitor.io.files import read_archive
 from monitor.io.store.rows import sample_row, stored_block
 from monitor.plugins import installed
-from monitor.types import Message, SampleBlock, Surroundings
+from monitor.types import Json, Message, SampleBlock, Surroundings
 
 RECEIVED_NS = 1_504_800_000_000_000_000
 """2017-09-07T16:00:00Z: when all messages are received."""
@@ -55,7 +56,7 @@ def targets() -> dict[str, Target]:
     decoders = [
         Target(
             f"decoder-{name}",
-            partial(decode, decoder_named(name), REASONS),
+            partial(decode, *prepared(name), REASONS),
             tuple(_MESSAGES.get(name, _ANY_MESSAGE)),
         )
         for name in _PLUGINS.names("decoder")
@@ -76,6 +77,18 @@ def decoder_named(name: str) -> Decoder:
     return decoder
 
 
+def prepared(name: str) -> tuple[Decoder, Json]:
+    """A decoder that has seen its seeds, and what it remembers of them: every input is decoded from there."""
+    decoder = decoder_named(name)
+    if not isinstance(decoder, Remembering):
+        return decoder, None
+    for content in _MESSAGES.get(name, _ANY_MESSAGE):
+        topic, _, payload = content.partition(b"\n")
+        with suppress(DecodeError):
+            decoder.decode(Message(topic.decode(), payload, RECEIVED_NS))
+    return decoder, decoder.snapshot()
+
+
 def message(topic: str, payload: bytes) -> bytes:
     """The input of a decoder's target: a line with the topic, then the payload."""
     return topic.encode() + b"\n" + payload
@@ -84,12 +97,14 @@ def message(topic: str, payload: bytes) -> bytes:
 # -- what is run ------------------------------------------------------------------------------------------
 
 
-def decode(decoder: Decoder, reasons: frozenset[str], content: bytes) -> str:
-    """Blocks, or a DecodeError with a known reason."""
+def decode(decoder: Decoder, remembered: Json, reasons: frozenset[str], content: bytes) -> str:
+    """Blocks, or a DecodeError with a known reason; a decoder that remembers may also keep what it takes for later."""
     head, _, payload = content.partition(b"\n")
     topic = head.decode("utf-8", errors="replace")
     refusal: DecodeError | None = None
     blocks: Sequence[SampleBlock] = ()
+    if isinstance(decoder, Remembering):
+        decoder.restore(remembered)
     try:
         blocks = decoder.decode(Message(topic, payload, RECEIVED_NS))
     except DecodeError as error:
@@ -98,9 +113,14 @@ def decode(decoder: Decoder, reasons: frozenset[str], content: bytes) -> str:
         assert refusal.reason in reasons, f"unknown reason {refusal.reason!r}"
         assert len(refusal.detail) <= 300
         return refusal.reason
+    if isinstance(decoder, Remembering):
+        json.dumps(decoder.snapshot(), allow_nan=False)
+        if not blocks:
+            return "kept"
     assert len(blocks) > 0, "neither a block nor an error"
+    more = len(json.dumps(remembered))
     for block in blocks:
-        check_block(block, len(payload))
+        check_block(block, len(payload) + more)
     return "taken"
 
 
@@ -197,7 +217,31 @@ def _json(**document: object) -> bytes:
 
 _DAY = "2017-09-07T12:00:00Z"
 _ANY_MESSAGE: Sequence[bytes] = (message("a/b", b"{}"), message("a/b/c", b"1,2,3;4,5,6"))
+_LEMI = "# MagPyBin LEMI036_1_0001 [x,y,z,t1,t2,var2] [X,Y,Z,T_sensor,T_elec,VDD] [nT,nT,nT,deg_C,deg_C,V]"
+_FGE = (
+    "# MagPyBin FGE_S0252_0001 [x,y,z,sectime] [H,D,Z,ntptime] [nT,deg,nT,none] [1000,1,1000,1] 6hLlll6hL 72"
+)
 _MESSAGES: dict[str, Sequence[bytes]] = {
+    "martas": (
+        message(
+            "tar/LEMI036_1_0001/data",
+            b";".join(
+                b"2017,9,7,11,59,59,%d00000,20.5,1.25,4.37e1,2150,2240,123" % tenth for tenth in range(6)
+            ),
+        ),
+        message("tar/LEMI036_1_0001/dict", b"SensorID:LEMI036_1_0001,StationID:tar"),
+        message("tar/LEMI036_1_0001/meta", f"{_LEMI} [0.001,0.001,0.001,100,100,10] 6hLffflll 40".encode()),
+        message("brz/FGE_S0252_0001/meta", _FGE.encode()),
+        message(
+            "brz/FGE_S0252_0001/data",
+            b";".join(
+                b"17,9,7,12,0,%d,%d0000,20500267,nan,43750048,2017,9,7,12,0,0,250000" % (second, 25 * second % 40)
+                for second in range(6)
+            ),
+        ),
+        message("brz/FGE_S0252_0001/data", b"2017,9,7,12,0,8,250000,20500267,,999999000,1"),
+        message("brz/GSM90_1_0001/data", b"2017,9,7,12,0,0,0,48464500,99,2017,9,7,12,0,0,250000"),
+    ),
     "native": (
         message(
             "geospace/v1/in/mag/TAR",

@@ -17,7 +17,7 @@ DECODER_TARGETS = [target for name, target in TARGETS.items() if name.startswith
 OTHER_TARGETS = [target for name, target in TARGETS.items() if not name.startswith("decoder-")]
 PAYLOADS = (40_000, 1_000_000)
 """Over all decoders together: in the tests, and at full scale."""
-LEAST_OUTCOMES = {"decoder-column_text": 6}
+LEAST_OUTCOMES = {"decoder-column_text": 6, "decoder-martas": 8}
 """Text has fewer ways to be wrong than JSON."""
 INPUTS = {"config": (250, 20_000), "archive-text": (1_000, 50_000), "archive-cdf": (500, 50_000)}
 
@@ -47,7 +47,7 @@ def test_every_decoder_is_fuzzed() -> None:
 @pytest.mark.parametrize("target", TARGETS.values(), ids=list(TARGETS))
 def test_seed_is_valid(target: Target) -> None:
     if target.name != "topics":
-        assert [target.run(seed) for seed in target.seeds] == ["taken"] * len(target.seeds)
+        assert {target.run(seed) for seed in target.seeds} <= {"taken", "kept"}
 
 
 @pytest.mark.parametrize("target", DECODER_TARGETS, ids=lambda target: target.name)
@@ -62,7 +62,7 @@ def test_decoder_takes_or_refuses_whatever_comes(
     found(target=target.name, payloads=count, crashes=0, **dict(sorted(outcomes.items())))
     assert outcomes.total() == count
     # Else the breaking is too coarse or too fine to say anything.
-    assert 0.05 < outcomes["taken"] / count < 0.8
+    assert 0.05 < (outcomes["taken"] + outcomes["kept"]) / count < 0.8
     assert len(outcomes) >= LEAST_OUTCOMES.get(target.name, 10)
 
 

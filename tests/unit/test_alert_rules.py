@@ -44,7 +44,7 @@ VALUES: dict[str, set[str]] = {
     "direction": set(DIRECTIONS),
     "product": {"flr", "region"},
     "outcome": {str(outcome) for outcome in Outcome},
-    "reason": {"own_output", "minute_data"},
+    "reason": {"own_output", "minute_data", "not_magnetic", "scalar_only"},
     "queue": {"intake", "outbox"},
 }
 # Names of chains, pairs and files, and what may be any: no vocabulary.

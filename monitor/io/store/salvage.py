@@ -2,7 +2,8 @@
 
 Row numbers are cursors and the order of the outbox, so they stay; so does what has been published. The states of the
 stages come along only where all of them are sound and no sample that they have not seen is missing: else none, and
-they are built again from the samples.
+they are built again from the samples. What decoders, sources
+and sinks remember comes along wherever the states can be read.
 """
 
 from __future__ import annotations
@@ -155,6 +156,10 @@ def _copy(source: sqlite3.Connection, writer: sqlite3.Connection, found: _Salvag
         elif found.products:
             # Without it all samples would pass for new ones, and what they gave would be said again.
             writer.execute("INSERT INTO state (stage, json) VALUES (?, ?)", (_CURSOR, LOST_CURSOR))
+        if not whole:
+            # Of decoders, sources and sinks, which are good without a checkpoint: no stage has a colon in its name.
+            memories = [item for item in (states or {}).items() if ":" in item[0]]
+            writer.executemany("INSERT INTO state (stage, json) VALUES (?, ?)", memories)
         for name, end_ns in _clocks(source):
             found.clocks[name] = max(end_ns, found.clocks.get(name, end_ns))
         writer.executemany("INSERT INTO source (name, end_ns) VALUES (?, ?)", found.clocks.items())
