@@ -41,9 +41,9 @@ def iaga2002_text(block: SampleBlock, reported: str = "") -> str:
         "Data Type": "variation",
     }
     lines = [f" {name:<23}{value:<45}|" for name, value in head.items()]
-    lines.append(f" # {'A comment: D and I are in minutes of arc.':<65}|")
-    columns = "".join(f"{block.source}{element}".rjust(10) for element in elements)
-    lines.append(f"{'DATE       TIME         DOY':<30}{columns}".ljust(69) + "|")
+    lines.append(f" # {'A comment: D and I are in minutes of arc.':<66}|")
+    columns = "".join(f"{block.source}{element}".ljust(10) for element in elements)
+    lines.append(f"{'DATE       TIME         DOY':<32}{columns}".ljust(69)[:69] + "|")
     cells = [
         _two_decimals(rows.get(element), 60.0 if element in _ANGLES else 1.0, block.count)
         for element in elements
@@ -53,7 +53,7 @@ def iaga2002_text(block: SampleBlock, reported: str = "") -> str:
         day = moment.astype("datetime64[D]")
         number = int((day - day.astype("datetime64[Y]").astype("datetime64[D]")).astype(int)) + 1
         date, clock = str(moment).split("T")
-        lines.append(f"{date} {clock} {number:03d}    " + "".join(value.rjust(10) for value in values))
+        lines.append(f"{date} {clock} {number:03d}   " + "".join(value.rjust(10) for value in values))
     return "\n".join(lines) + "\n"
 
 
