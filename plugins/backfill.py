@@ -13,6 +13,8 @@ Gap = tuple[int, int]
 
 MOST_KEPT: Final = 200
 """Gaps of one subject that are remembered; where there are more, the oldest are forgotten."""
+MOST_IN_ALL: Final = 5000
+"""Of all subjects: what is stored with every delivery stays small."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +83,14 @@ class Attempts:
 
     def snapshot(self) -> Json:
         """What was asked for, as JSON."""
+        ends = sorted((one.end_ns for asked in self._asked.values() for one in asked), reverse=True)
+        oldest_ns = ends[MOST_IN_ALL - 1] if len(ends) >= MOST_IN_ALL else -(1 << 62)
         return {
-            subject: [[one.begin_ns, one.end_ns, one.attempts, one.next_s] for one in asked]
+            subject: [
+                [one.begin_ns, one.end_ns, one.attempts, one.next_s]
+                for one in asked
+                if one.end_ns >= oldest_ns
+            ]
             for subject, asked in self._asked.items()
         }
 

@@ -20,8 +20,8 @@ from monitor.decoders.native import CRAFT_LIMITS, craft_fill_to_nan, derive_tota
 from monitor.io.files import SourceSeries
 from monitor.io.files.cdf_names import unit_factor
 from monitor.io.files.craft import CraftSamples, common_frame, in_order, to_grid, usual_step_ns
-from monitor.io.files.series import GRID_TOLERANCE, Grid, Rows, grid_of, series_on_grid
-from monitor.types import CELL_NS, SECOND_NS, Domain, FloatArray, IntArray
+from monitor.io.files.series import GRID_TOLERANCE, Grid, Rows, clipped, grid_of, series_on_grid
+from monitor.types import CELL_NS, SECOND_NS, FloatArray, IntArray
 
 from .mappings import MAPPINGS, known_parameters
 from .options import COLUMN, FeedOptions
@@ -317,22 +317,3 @@ def _of_craft(
 def settled_ns(last_ns: int) -> int:
     """Where the cells end that no sample after the last one can change any more."""
     return (last_ns - _REACH_NS) // CELL_NS * CELL_NS
-
-
-def clipped(series: SourceSeries, begin_ns: int, end_ns: int) -> SourceSeries | None:
-    """The samples that begin in [begin, end); None where there are none."""
-    first = max(0, -(-(begin_ns - series.t0_ns) // series.step_ns))
-    last = min(series.count, -(-(end_ns - series.t0_ns) // series.step_ns))
-    if first >= last:
-        return None
-    return SourceSeries(
-        series.source,
-        series.components,
-        series.t0_ns + first * series.step_ns,
-        series.step_ns,
-        series.values[:, first:last],
-        series.path,
-        Domain(series.domain),
-        series.angles,
-        series.frame,
-    )

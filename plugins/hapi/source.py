@@ -18,6 +18,7 @@ from typing import Final
 from monitor.config.secrets import SecretFile
 from monitor.decoders.base import EARLIEST_NS, parse_time_ns
 from monitor.io.files import SourceSeries, interleave
+from monitor.io.files.series import clipped
 from monitor.plugins import Feed, Surroundings
 from monitor.types import CELL_NS, SECOND_NS, Domain, Json, SampleBlock, iso_time
 
@@ -26,7 +27,6 @@ from ..fetching import Fetcher, FetchError, Manners
 from .dataset import REFUSALS, Dataset, Server
 from .options import HapiOptions
 from .protocol import TOO_MUCH, HapiError
-from .samples import clipped
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +70,8 @@ class Hapi:
             Domain.GROUND: _horizon(surroundings.revise_s, surroundings.lateness_s),
             Domain.CRAFT: _horizon(surroundings.craft_revise_s, surroundings.craft_lateness_s),
         }
-        self._attempts = Attempts(Patience(options.gap_attempts, options.gap_retry_s))
+        self._patience = Patience(options.gap_attempts, options.gap_retry_s)
+        self._attempts = Attempts(self._patience)
 
     async def run(self, feed: Feed) -> None:
         """Poll until cancelled."""
@@ -79,6 +80,8 @@ class Hapi:
         async with Fetcher(manners, self._credentials) as fetcher:
             server = Server(options, fetcher)
             datasets = [Dataset(one, options, server) for one in options.feeds]
+            # Begun again after a failure, what was not stored counts as not asked for.
+            self._attempts = Attempts(self._patience)
             self._take_up(feed.position, datasets)
             failures = 0
             while True:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
@@ -69,6 +69,16 @@ class SourceSeries:
             domain=self.domain,
             frame=self.frame,
         )
+
+
+def clipped(series: SourceSeries, begin_ns: int, end_ns: int) -> SourceSeries | None:
+    """The samples that begin in [begin, end), without a copy; None where there are none."""
+    first = max(0, -(-(begin_ns - series.t0_ns) // series.step_ns))
+    last = min(series.count, -(-(end_ns - series.t0_ns) // series.step_ns))
+    if first >= last:
+        return None
+    t0_ns = series.t0_ns + first * series.step_ns
+    return replace(series, t0_ns=t0_ns, values=series.values[:, first:last])
 
 
 def interleave(series: Iterable[SourceSeries], piece_ns: int) -> Iterator[SampleBlock]:
