@@ -34,6 +34,7 @@ class DecoderMemory:
         }
         self._stored = {name: decoder.changes for name, decoder in self._remembering.items()}
         self._written: dict[str, int] = {}
+        self._failing: set[str] = set()
 
     def restore(self, states: Mapping[str, str]) -> None:
         """Take up what an earlier run stored; what cannot be read is told, and that decoder begins anew."""
@@ -51,17 +52,30 @@ class DecoderMemory:
             self._stored[name] = decoder.changes
 
     def changed(self) -> dict[str, str]:
-        """What is to be stored now, by name; empty where nothing changed since `stored`."""
-        now = {
-            name: decoder.changes
-            for name, decoder in self._remembering.items()
-            if decoder.changes != self._stored[name]
-        }
-        self._written = now
-        return {
-            name: json.dumps(self._remembering[name].snapshot(), separators=(",", ":"), allow_nan=False)
-            for name in now
-        }
+        """What is to be stored now, by name; empty where nothing changed since `stored`.
+
+        A decoder that cannot say what it remembers keeps nobody from storing samples: that is told, and asked again.
+        """
+        self._written, texts = {}, {}
+        for name, decoder in self._remembering.items():
+            try:
+                changes = decoder.changes
+                if changes == self._stored[name]:
+                    continue
+                texts[name] = json.dumps(decoder.snapshot(), separators=(",", ":"), allow_nan=False)
+            except Exception as error:  # noqa: BLE001  (whatever a decoder can raise)
+                self._complain(name, error)
+            else:
+                self._written[name] = changes
+                self._failing.discard(name)
+        return texts
+
+    def _complain(self, name: str, error: Exception) -> None:
+        """Say once that a memory is not stored, until it is again."""
+        if name not in self._failing:
+            self._failing.add(name)
+            shown = name.removeprefix(DECODER_STATE)
+            logger.error("what %s remembers is not stored, and a restart would lose it: %r", shown, error)
 
     def stored(self) -> None:
         """Take note that what `changed` gave last is stored."""

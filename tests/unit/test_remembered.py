@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 
 from monitor.config import Config
+from monitor.daemon.remembered import DecoderMemory
 from monitor.daemon.worker import Worker
 from monitor.errors import StoreError
 from monitor.io.metrics import Metrics
 from monitor.io.store import DECODER_STATE, Store
 from monitor.io.store.salvage import LOST_CURSOR
-from monitor.types import SECOND_NS, Message
+from monitor.types import SECOND_NS, Message, SampleBlock
 
 RECEIVED_NS = 1_504_789_200 * SECOND_NS
 T0_NS = 1_504_785_600 * SECOND_NS  # 2017-09-07T12:00:00Z
@@ -124,3 +125,40 @@ def test_memory_that_cannot_be_read_is_told_and_begun_anew(
         worker = worker_on(store)
     assert "what martas:+/+ remembered of an earlier run cannot be read" in caplog.text
     assert worker.take([META, *(data(second) for second in range(5))])[0].count == 5
+
+
+class Forgetful:
+    """A decoder that cannot say what it remembers, until it can."""
+
+    name = "forgetful"
+    changes = 0
+    fails = True
+
+    def decode(self, _message: Message) -> list[SampleBlock]:
+        return []
+
+    def snapshot(self) -> dict[str, float]:
+        if self.fails:
+            raise RuntimeError("no idea")
+        return {"version": 1}
+
+    def restore(self, _state: object) -> None:
+        raise RuntimeError("nor then")
+
+
+def test_decoder_that_cannot_say_what_it_remembers_is_told_once_and_asked_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    decoder = Forgetful()
+    memory = DecoderMemory([("a/#", decoder)])
+    memory.restore({f"{DECODER_STATE}forgetful:a/#": "{}"})
+    assert memory.changed() == {}
+    decoder.changes = 1
+    for _ in range(3):
+        assert memory.changed() == {}
+        memory.stored()
+    assert sum("is not stored" in record.message for record in caplog.records) == 1
+    decoder.fails = False
+    assert memory.changed() == {f"{DECODER_STATE}forgetful:a/#": '{"version":1}'}
+    memory.stored()
+    assert memory.changed() == {}

@@ -144,6 +144,16 @@ def test_sample_that_the_states_have_not_seen_is_lost_and_the_states_with_it(
     assert samples.keys() < set(range(1, 2 * MINUTES + 2))
 
 
+def test_what_decoders_remember_stays_where_the_states_of_the_stages_go(sound: Path, tmp_path: Path) -> None:
+    path = damaged_copy(sound, tmp_path, {pages_of(sound, "sample")[-1]: bytes(PAGE)})
+    connection = sqlite3.connect(path)
+    with connection:
+        connection.execute("INSERT INTO state (stage, json) VALUES ('decoder:martas:+/+', '{\"version\":1}')")
+    connection.close()
+    with open_store(path) as store:
+        assert store.states() == {"cursor": LOST_CURSOR, "decoder:martas:+/+": '{"version":1}'}
+
+
 def test_state_that_is_no_json_takes_the_others_with_it(sound: Path, tmp_path: Path) -> None:
     path = damaged_copy(sound, tmp_path, {})
     connection = sqlite3.connect(path)
