@@ -15,7 +15,9 @@ from monitor.io.http.access import Credentials
 from monitor.io.http.api import ApiRoutes
 from monitor.io.http.connections import Limits
 from monitor.io.http.hapi import HapiRoutes
+from monitor.io.http.history import HistoryRoutes
 from monitor.io.http.offer import Offer
+from monitor.io.http.stream import StreamRoutes
 from monitor.io.store import Store
 from monitor.stages.notification import notification
 from monitor.types import REGIONS, SECOND_NS, Product, iso_time
@@ -262,6 +264,7 @@ async def offering(
 ) -> AsyncIterator[HttpServer]:
     """The server over a store."""
     offer = Offer(path, CADENCES_S, "geospace-monitor", "ops@example.org", cross_origin)
+    stream = StreamRoutes(dict)
     server = HttpServer(
         "127.0.0.1:0",
         metrics=lambda _accept: (b"", "text/plain"),
@@ -274,10 +277,13 @@ async def offering(
     )
     server.add_routes(ApiRoutes(lambda: offer).routes)
     server.add_routes(HapiRoutes(lambda: offer).routes)
+    server.add_routes(HistoryRoutes(lambda: offer).routes)
+    server.add_routes(stream.routes)
     await server.start()
     try:
         yield server
     finally:
+        stream.close()
         await server.stop()
 
 

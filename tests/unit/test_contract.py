@@ -20,19 +20,19 @@ import numpy as np
 import pytest
 import region_stage_kit
 import yaml
+from aiohttp import web
 from pydantic import BaseModel
 
 import monitor
 from monitor import cli
 from monitor.config import Config, Input, StationEntry
+from monitor.config.http import Http
+from monitor.daemon.lasting import Lasting
+from monitor.daemon.offering import http_server
 from monitor.daemon.status import status_message, status_page
 from monitor.daemon.worker import Reading
 from monitor.decoders.base import REASONS
 from monitor.io.hapi.forms import FORMS
-from monitor.io.http import HttpServer
-from monitor.io.http.api import ApiRoutes
-from monitor.io.http.hapi import HapiRoutes
-from monitor.io.http.offer import Offer
 from monitor.io.metrics import STATION_STATES, Metrics, Watched, WatchedPair
 from monitor.io.mqtt.watch import LinkReading
 from monitor.models.base import ModelInfo
@@ -592,16 +592,10 @@ class TestCommands:
         assert documented == {cli.EXIT_DONE, cli.EXIT_FAILED, cli.EXIT_CONFIGURATION}
 
     def test_http_paths_are_documented(self) -> None:
-        server = HttpServer(
-            "127.0.0.1:0",
-            metrics=lambda _: (b"", ""),
-            ready=lambda: (True, []),
-            status=dict,
-            event=lambda _: None,
-        )
-        offer = Offer(Path("monitor.sqlite"), {}, "geospace-monitor", "nobody")
-        server.add_routes([*ApiRoutes(lambda: offer).routes, *HapiRoutes(lambda: offer).routes])
-        paths = {route.path for route in server._routes if hasattr(route, "path")}
+        server = http_server(Http(), Metrics(), Lasting())
+        application = web.Application()
+        application.add_routes(server._routes)
+        paths = {resource.canonical for resource in application.router.resources()}
         table = section(INTERFACES, "HTTP").partition("Errors are JSON")[0]
         assert {name for row in rows(table) for name in code(row[0])} == paths | {"/"}
 

@@ -272,6 +272,9 @@ async def _answer_errors(request: web.Request, handler: Handler) -> web.StreamRe
         if "Allow" in error.headers:
             response.headers["Allow"] = error.headers["Allow"]
         return response
+    except ConnectionError:
+        # Who asked has left in the middle of the answer; aiohttp lets it be.
+        raise
     except Exception:
         # The route, not the path: what a client sends writes no lines of our log.
         resource = request.match_info.route.resource
