@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
+from math import inf
 from typing import Generic, TypeVar
 
 P = TypeVar("P")
@@ -23,7 +24,7 @@ class Merging(Generic[P, R]):
     time_ns : callable
         Time of a record.
     slack_ns : int
-        How far ahead of the earliest one a partition may go.
+        How far the others may go on after the last record of a partition.
     """
 
     def __init__(self, time_ns: Callable[[R], int], slack_ns: int) -> None:
@@ -51,13 +52,11 @@ class Merging(Generic[P, R]):
 
     def release(self, most: int) -> list[tuple[P, R]]:
         """Records that may go on, no more than `most`, by time; those of a partition in their order."""
-        heads = [(self._time_ns(held[0]), number) for number, held in enumerate(self._held.values()) if held]
-        if not heads:
-            return []
-        until_ns = min(heads)[0] + self._slack_ns
-        queues: Sequence[tuple[P, deque[R]]] = list(self._held.items())
-        released: list[tuple[P, R]] = []
+        queues = list(self._held.items())
+        heads = [(self._time_ns(held[0]), number) for number, (_, held) in enumerate(queues) if held]
         heapq.heapify(heads)
+        released: list[tuple[P, R]] = []
+        until_ns: float = inf
         while heads and len(released) < most:
             time_ns, number = heapq.heappop(heads)
             if time_ns > until_ns:
@@ -66,4 +65,6 @@ class Merging(Generic[P, R]):
             released.append((partition, held.popleft()))
             if held:
                 heapq.heappush(heads, (self._time_ns(held[0]), number))
+            else:
+                until_ns = min(until_ns, time_ns + self._slack_ns)
         return released

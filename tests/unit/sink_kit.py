@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
+import queue
 import sys
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import count
@@ -151,3 +154,24 @@ async def receiving(*, ssl: Any = None, port: int = 0) -> AsyncIterator[Receiver
         yield receiver
     finally:
         await runner.cleanup()
+
+
+@contextlib.contextmanager
+def receiving_in_a_thread() -> Iterator[Receiver]:
+    """The same for tests that wait for processes: it has a loop of its own."""
+    ready: queue.Queue[tuple[Receiver, asyncio.AbstractEventLoop, asyncio.Event]] = queue.Queue()
+
+    async def serve() -> None:
+        async with receiving() as receiver:
+            over = asyncio.Event()
+            ready.put((receiver, asyncio.get_running_loop(), over))
+            await over.wait()
+
+    thread = threading.Thread(target=asyncio.run, args=(serve(),))
+    thread.start()
+    receiver, loop, over = ready.get(timeout=20)
+    try:
+        yield receiver
+    finally:
+        loop.call_soon_threadsafe(over.set)
+        thread.join(20)

@@ -131,9 +131,11 @@ def test_merging_holds_back_what_is_too_far_ahead() -> None:
     merging: Merging[str, int] = Merging(lambda time: time, 10)
     merging.add("a", [0, 5, 100])
     merging.add("b", [8, 15])
-    assert merging.release(10) == [("a", 0), ("a", 5), ("b", 8)]
+    assert merging.release(3) == [("a", 0), ("a", 5), ("b", 8)]
     assert merging.wants(["a", "b", "c"]) == ["c"]
     assert merging.release(10) == [("b", 15)]
     assert merging.wants(["a", "b"]) == ["b"]
+    merging.add("b", [20])
+    assert merging.release(10) == [("b", 20)]
     merging.drop(["a"])
     assert merging.release(10) == []
