@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
-from monitor.errors import PluginError, PluginOffError, StoreDamagedError
+from monitor.errors import MonitorError, PluginError, PluginOffError, StoreDamagedError
 from monitor.io.metrics import PluginMetrics
 from monitor.types import Kind, Standing, State
 
@@ -114,7 +114,7 @@ class Upkeep:
         # A line a minute for each reason, the first with its traceback: a server that is away for a night says little.
         now = time.monotonic()
         if now - self._told_s.get(reason, -_LOG_S) >= _LOG_S:
-            known = reason in self._told_s or isinstance(error, PluginError)
+            known = reason in self._told_s or isinstance(error, MonitorError)
             self._told_s = {reason: now}
             logger.error(
                 "%s %s failed: %s; it is begun again",
@@ -143,6 +143,6 @@ async def end_within(task: asyncio.Task[None], name: str, limit_s: float) -> Non
 def said(error: BaseException) -> str:
     """An exception in a line of bounded length."""
     text = " ".join(str(error).split())
-    if not isinstance(error, PluginError):
+    if not isinstance(error, MonitorError):
         text = f"{type(error).__name__}: {text}" if text else type(error).__name__
     return text if len(text) <= _REASON_CHARACTERS else text[: _REASON_CHARACTERS - 3] + "..."
