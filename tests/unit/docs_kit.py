@@ -56,6 +56,31 @@ def blocks(page: Path) -> list[Block]:
     return found
 
 
+def section(page: Path, heading: str) -> str:
+    """Text below a heading, down to the next one of its level or above."""
+    text = page.read_text(encoding="utf-8")
+    match = re.search(rf"^(#+) {re.escape(heading)}$", text, re.MULTILINE)
+    assert match is not None, f"{page.name} has no section {heading}"
+    rest = text[match.end() :]
+    end = re.search(rf"^#{{1,{len(match[1])}}} ", rest, re.MULTILINE)
+    return rest if end is None else rest[: end.start()]
+
+
+def rows(text: str) -> list[list[str]]:
+    """Cells of all tables of a text, without their headings."""
+    found: list[list[str]] = []
+    for block in re.findall(r"(?:^\|.*\n)+", text + "\n", re.MULTILINE):
+        lines = [line.strip().strip("|").split("|") for line in block.splitlines()]
+        assert len({len(line) for line in lines}) == 1, f"ragged table: {block}"
+        found += [[cell.strip() for cell in line] for line in lines[2:]]
+    return found
+
+
+def code(cell: str) -> list[str]:
+    """What stands in backticks."""
+    return re.findall(r"`([^`]+)`", cell)
+
+
 def known_metrics() -> set[str]:
     """Names of all series families, as a query would write them, without those of a histogram's parts."""
     return {

@@ -21,6 +21,7 @@ import pytest
 import region_stage_kit
 import yaml
 from aiohttp import web
+from docs_kit import code, rows, section
 from pydantic import BaseModel
 
 import monitor
@@ -67,31 +68,6 @@ BEGIN_NS = 1_593_583_200 * SECOND_NS  # 2020-07-01T06:00:00Z: daylight, and the 
 
 # Strings in the functions below that decide between flags and are none themselves.
 NO_FLAGS = frozenset({"magnetic"})
-
-
-def section(page: Path, heading: str) -> str:
-    """Text below a heading, down to the next one of its level or above."""
-    text = page.read_text(encoding="utf-8")
-    match = re.search(rf"^(#+) {re.escape(heading)}$", text, re.MULTILINE)
-    assert match is not None, f"{page.name} has no section {heading}"
-    rest = text[match.end() :]
-    end = re.search(rf"^#{{1,{len(match[1])}}} ", rest, re.MULTILINE)
-    return rest if end is None else rest[: end.start()]
-
-
-def rows(text: str) -> list[list[str]]:
-    """Cells of all tables of a text, without their headings."""
-    found: list[list[str]] = []
-    for block in re.findall(r"(?:^\|.*\n)+", text + "\n", re.MULTILINE):
-        lines = [line.strip().strip("|").split("|") for line in block.splitlines()]
-        assert len({len(line) for line in lines}) == 1, f"ragged table: {block}"
-        found += [[cell.strip() for cell in line] for line in lines[2:]]
-    return found
-
-
-def code(cell: str) -> list[str]:
-    """What stands in backticks."""
-    return re.findall(r"`([^`]+)`", cell)
 
 
 def first_column(page: Path, heading: str) -> list[str]:
