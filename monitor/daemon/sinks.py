@@ -146,9 +146,14 @@ class SinkTask:
         """The row that it took last in an earlier run of the same plugin; else where it is to begin."""
         states = await asyncio.to_thread(self._store.states)
         row = stored_row(states, self._name, self._plugin)
+        last_row = await asyncio.to_thread(self._store.last_product_row)
+        if row is not None and row > last_row:
+            logger.warning(
+                "sink %s had taken more than the store holds: it goes on behind row %d", self._name, last_row
+            )
+            row = last_row
         if row is None:
-            at_end = self._begin == "now"
-            row = await asyncio.to_thread(self._store.last_product_row) if at_end else 0
+            row = last_row if self._begin == "now" else 0
             self._row = row
             await self._remember()
         self._stored_row = row

@@ -37,8 +37,9 @@ def documented(name: str) -> dict[str, str]:
     """The options that the page lists for a plugin, with what it says that they are by default."""
     found: dict[str, str] = {}
     for row in rows(section(PAGE, name)):
-        if row and re.fullmatch(r"(`[A-Za-z_]+`\s*)+", row[0]) and len(row) == 4:
-            found |= dict.fromkeys(code(row[0]), row[1])
+        if len(row) == 4 and re.fullmatch(r"(`[A-Za-z_.]+`\s*)+", row[0]):
+            # A key within a mapping may be written with the way to it: `sensors.NAME.step_s`.
+            found = {key.rpartition(".")[2]: row[1] for key in code(row[0])} | found
     return found
 
 

@@ -196,6 +196,19 @@ async def test_sink_begins_now_and_another_plugin_of_its_name_begins_anew(
     assert rows(second) == [8]
 
 
+async def test_sink_of_a_store_that_is_an_older_copy_goes_on_behind_its_end(
+    store: Store, metrics: PluginMetrics
+) -> None:
+    commit(store, 0, 3)
+    store.commit([], {"sink:archive": '{"plugin": "recorder", "row": 10}'})
+    sink = Recorder()
+    async with running(sink, store, metrics) as task:
+        await until(lambda: task.upkeep.standing.state == "running")
+        commit(store, 3, 1)
+        await until(lambda: len(sink.taken) == 1)
+    assert rows(sink) == [4]
+
+
 async def test_kinds_that_a_sink_does_not_want_are_passed_over(store: Store, metrics: PluginMetrics) -> None:
     commit(store, 0, 9, "health")
     commit(store, 9, 1, "event")

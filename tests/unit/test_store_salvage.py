@@ -154,6 +154,16 @@ def test_what_decoders_remember_stays_where_the_states_of_the_stages_go(sound: P
         assert store.states() == {"cursor": LOST_CURSOR, "decoder:martas:+/+": '{"version":1}'}
 
 
+def test_numbers_of_lost_products_are_not_given_away_again(sound: Path, tmp_path: Path) -> None:
+    """A sink that had taken them would pass over the new ones."""
+    path = damaged_copy(sound, tmp_path, {pages_of(sound, "product")[-1]: bytes(PAGE)})
+    with open_store(path) as store:
+        assert store.last_product_row() == MINUTES
+        assert len(store.products_after(0, 1000)) < MINUTES
+        store.commit([(product(900), product(900).encode(T0_NS))], {})
+        assert [one.row for one in store.products_after(MINUTES, 10)] == [MINUTES + 1]
+
+
 def test_state_that_is_no_json_takes_the_others_with_it(sound: Path, tmp_path: Path) -> None:
     path = damaged_copy(sound, tmp_path, {})
     connection = sqlite3.connect(path)

@@ -133,7 +133,7 @@ class Store(StoreReader):
         ----------
         blocks : sequence of SampleBlock
         states : mapping of str to str, optional
-            What decoders remember, as JSON by name (`DECODER_STATE` first), stored in the same transaction.
+            What decoders remember and how far sources are, as JSON by name, stored in the same transaction.
 
         Returns
         -------

@@ -163,7 +163,8 @@ def _copy(source: sqlite3.Connection, writer: sqlite3.Connection, found: _Salvag
         for name, end_ns in _clocks(source):
             found.clocks[name] = max(end_ns, found.clocks.get(name, end_ns))
         writer.executemany("INSERT INTO source (name, end_ns) VALUES (?, ?)", found.clocks.items())
-        _keep_sequence(writer, sequence, cursor)
+        _keep_sequence(writer, "sample", max(sequence or 0, cursor or 0))
+        _keep_sequence(writer, "product", _sequence(source, "product") or 0)
     found.missing.look_up(source)
 
 
@@ -296,11 +297,10 @@ def _last_row(source: sqlite3.Connection, table: str) -> int:
     return min(found or 0, _LARGEST_ROW)
 
 
-def _keep_sequence(writer: sqlite3.Connection, sequence: int | None, cursor: int | None) -> None:
-    """Row numbers are never used twice, also those of rows that are lost."""
-    least = max(sequence or 0, cursor or 0)
-    held = writer.execute("SELECT seq FROM sqlite_sequence WHERE name = 'sample'").fetchone()
+def _keep_sequence(writer: sqlite3.Connection, table: str, least: int) -> None:
+    """Row numbers are never used twice, also those of rows that are lost: stages and sinks count by them."""
+    held = writer.execute("SELECT seq FROM sqlite_sequence WHERE name = ?", (table,)).fetchone()
     if held is None:
-        writer.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('sample', ?)", (least,))
+        writer.execute("INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)", (table, least))
     elif held[0] < least:
-        writer.execute("UPDATE sqlite_sequence SET seq = ? WHERE name = 'sample'", (least,))
+        writer.execute("UPDATE sqlite_sequence SET seq = ? WHERE name = ?", (least, table))
