@@ -72,7 +72,10 @@ def read_csv(
     time_column = next((i for i, name in enumerate(table.header) if name.lower() == "time"), None)
     if time_column is None:
         found = ", ".join(table.header)[:120]
-        raise ArchiveError(path, f"has no column `time`, but {found}; name the column of ISO-8601 times so")
+        what = "name the column of ISO-8601 times so"
+        if len(table.header) == 1:
+            what += ", or switch on a plugin that reads such a file (column_text reads text in columns)"
+        raise ArchiveError(path, f"has no column `time`, but {found}; {what}")
     subjects = _craft_subject(table, code, craft) or _ground_subjects(table, code)
     used = {time_column, *(column for subject in subjects for column in subject.columns.values())}
     ignored = [name for column, name in enumerate(table.header) if column not in used]
