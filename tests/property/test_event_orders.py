@@ -70,7 +70,7 @@ def well_formed(said: list[Product]) -> None:
     assert len(set(keys)) == len(keys)
 
 
-@settings(max_examples=40)
+@settings(max_examples=settings().max_examples * 2 // 5)
 @given(stream=arrivals(), cuts=st.data())
 def test_events_are_those_of_the_last_states_in_the_order_of_time(
     stream: tuple[int, list[ChainState]], cuts: st.DataObject
@@ -96,7 +96,7 @@ def test_events_are_those_of_the_last_states_in_the_order_of_time(
     well_formed(reference)
 
 
-@settings(max_examples=40)
+@settings(max_examples=settings().max_examples * 2 // 5)
 @given(stream=arrivals(), cut=st.integers(0, 200))
 def test_lost_state_gives_no_event_a_second_begin(stream: tuple[int, list[ChainState]], cut: int) -> None:
     _, coming = stream

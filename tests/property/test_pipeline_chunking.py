@@ -137,7 +137,10 @@ def deliveries(draw: st.DrawFn) -> list[list[SampleBlock] | Tick]:
     return turns
 
 
-SETTINGS = settings(max_examples=8, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+SETTINGS = settings(
+    max_examples=max(2, settings().max_examples // 20),
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
 
 
 @pytest.mark.parametrize("chain", CONFIGS)
