@@ -94,7 +94,7 @@ def _truth(columns: dict[str, Any]) -> Truth:
 def observe(folder: Path, seconds: int) -> Observatory:
     """Let MARTAS run for some seconds of simulated time."""
     subprocess.run(
-        [_environment(), "-W", "ignore", _SCRIPT, folder, str(seconds)],
+        [environment(), "-W", "ignore", _SCRIPT, folder, str(seconds)],
         check=True,
         timeout=120,
         stdout=subprocess.DEVNULL,
@@ -110,8 +110,8 @@ def observe(folder: Path, seconds: int) -> Observatory:
     )
 
 
-def _environment() -> Path:
-    """The Python of an environment with MARTAS in it, made where there is none of these versions."""
+def environment() -> Path:
+    """The Python of an environment with MARTAS and geomagpy in it, made where there is none of these versions."""
     packages = sysconfig.get_path("purelib")
     key = hashlib.sha256("\n".join([*_PACKAGES, sys.version, packages]).encode()).hexdigest()[:16]
     place = _ROOT / "build" / "martas" / key

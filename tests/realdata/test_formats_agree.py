@@ -9,6 +9,8 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import os
+import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -21,10 +23,13 @@ import pandas as pd
 import pycdfpp
 import pytest
 
-# The kits of the unit tests; pytest imports by path and leaves `sys.path` alone.
+# The kits of the other tests; pytest imports by path and leaves `sys.path` alone.
 sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "integration"))
+
 from archive_kit import carisma_text, iaga2002_text, times_ns, write_imagcdf
+from martas_kit import environment
 
 from monitor.config import Config
 from monitor.decoders.imagmqtt import ImagMqttDecoder
@@ -306,6 +311,40 @@ def test_another_library_reads_imagcdf_back_to_the_same_numbers(tmp_path: Path) 
             variable = file[f"GeomagneticField{component}"]
             fill = variable.attributes["FILLVAL"][0]
             np.testing.assert_array_equal(variable.values[:], np.where(np.isnan(row), fill, row))
+
+
+_READ_WITH_GEOMAGPY = """
+import json, sys
+from magpy.stream import read
+for path in sys.argv[1:]:
+    data = read(path)
+    names = [name for name in data.ndarray[0]]
+    columns = [[float(value) for value in data.ndarray[place]] for place in (1, 2, 3)]
+    print(json.dumps([data.header["StationID"], [time.isoformat() for time in names], columns]))
+"""
+
+
+def test_geomagpy_reads_both_formats_of_observatories_back_to_the_same_numbers(tmp_path: Path) -> None:
+    block = measured("aalpip_1s")["PG3"]
+    part = replace(block, values=block.values[:, :300])
+    paths = [as_iaga2002(tmp_path, part), as_imagcdf(tmp_path, part)]
+    done = subprocess.run(
+        [environment(), "-W", "ignore", "-c", _READ_WITH_GEOMAGPY, *paths],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+        env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
+    )
+    assert done.returncode == 0, done.stderr
+    lines = [line for line in done.stdout.splitlines() if line.startswith('["')]
+    assert len(lines) == 2, done.stdout
+    for line in lines:
+        code, times, columns = json.loads(line)
+        assert code == "PG3"
+        moments = np.array(times, dtype="datetime64[ns]").astype(np.int64)
+        np.testing.assert_array_equal(moments, times_ns(part))
+        np.testing.assert_array_equal(columns, part.values)  # the measurements have two decimals
 
 
 def test_another_library_reads_iaga2002_back_to_the_same_numbers(tmp_path: Path) -> None:

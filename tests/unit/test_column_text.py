@@ -145,7 +145,7 @@ class TestInArchives:
         path = tmp_path / "20161231GILL.csv"
         path.write_text(carisma())
         assert file_readers(Config.model_validate({}), installed()) == []
-        with pytest.raises(ArchiveError, match="has no column `time`.* switch on a plugin .*column_text"):
+        with pytest.raises(ArchiveError, match=r"has no column `time`.* switch on a plugin .*column_text"):
             open_archives([path])
         (series,) = open_archives([path], readers=self.readers())
         assert (series.source, series.count, series.path) == ("GILL", 10, str(path))
