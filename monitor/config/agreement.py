@@ -208,6 +208,8 @@ def _input_messages(entry: Input, earlier: tuple[Input, ...], root: str) -> list
     messages = []
     if entry.decoder == "martas" and "#" in entry.topic:
         messages.append(f"found {entry.topic}; a MARTAS topic is a prefix without #, such as +/+")
+    if entry.decoder == "martas" and entry.topic.rpartition("/")[2] in ("data", "meta", "dict"):
+        messages.append(f"found {entry.topic}; leave out the last level: data, meta and dict are all read")
     if _matches_output(entry, root):
         messages.append(
             f"the input topic {entry.topic} matches what the daemon publishes under {root}; "

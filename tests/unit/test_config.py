@@ -147,6 +147,13 @@ def test_listen_gives_an_address(listen: str, address: tuple[str, int]) -> None:
     assert config.http.address == address
 
 
+@pytest.mark.parametrize("topic", ["tar/#", "tar/+/data", "+/+/meta"])
+def test_topic_of_martas_that_is_no_prefix_is_a_fault(topic: str) -> None:
+    text = f'craft: [MMS1]\ninputs:\n  - {{decoder: martas, topic: "{topic}"}}\n'
+    with pytest.raises(ConfigurationError, match=r"MARTAS topic is a prefix|leave out the last level"):
+        parse_config(text, "c.yaml", registry_of("martas"))
+
+
 def test_installed_decoder_may_be_named_and_martas_topic_is_a_prefix() -> None:
     text = 'craft: [MMS1]\ninputs:\n  - {decoder: martas, topic: "+/+"}\n  - {decoder: native, topic: "geospace/v1/in/#"}\n'
     config = parse_config(text, "c.yaml", registry_of("martas", "native"))

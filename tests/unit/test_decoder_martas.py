@@ -328,6 +328,17 @@ def test_what_waits_is_bounded_by_number_and_by_bytes_and_the_oldest_goes_first(
     assert given_up > 0
 
 
+def test_sensor_that_was_silent_longest_is_forgotten_for_those_beyond_five_hundred() -> None:
+    found = decoder()
+    for number in range(500):
+        found.decode(meta(sensor=f"A_{number}_0001"))
+    all_of(found, [data(range(5), "A_0_0001"), meta(sensor="A_500_0001")])
+    known = set(found.snapshot()["sensors"])
+    assert len(known) == 500
+    assert {"wic/A_0_0001", "wic/A_500_0001"} <= known
+    assert "wic/A_1_0001" not in known
+
+
 def test_new_meta_is_told_and_used_from_then_on(caplog: pytest.LogCaptureFixture) -> None:
     found = decoder()
     assert len(all_of(found, [meta(), data(range(5))])) == 1
@@ -392,7 +403,20 @@ def test_restart_anywhere_gives_the_blocks_of_a_run_without_it(kinds: list[str],
 
 
 @pytest.mark.parametrize(
-    "state", [None, {}, {"version": 2}, {"version": 1}, {"version": 1, "sensors": {"a": 1}, "waiting": {}}]
+    "state",
+    [
+        None,
+        {},
+        {"version": 2},
+        {"version": 1},
+        {"version": 1, "sensors": {"a": 1}, "waiting": {}},
+        {"version": 1, "sensors": {}, "waiting": {"a": [["a/b/data", "x", None]]}},
+        {
+            "version": 1,
+            "sensors": {"a/b": {"meta": None, "grid": {"held": None, "last": [[1 << 70], [[1]]]}}},
+            "waiting": {},
+        },
+    ],
 )
 def test_state_that_cannot_be_read_is_a_value_error_and_changes_nothing(state: object) -> None:
     found = decoder()

@@ -89,7 +89,9 @@ class Columns:
             raw = column(rows, self._meta.place(one.number, rows.width), self._sensor)
             with np.errstate(over="ignore"):
                 plain = raw / self._meta.multipliers[one.number]
-                found[row] = np.where(np.isin(np.abs(plain), _MISSING), np.nan, plain * one.factor)
+                found[row] = plain * one.factor
+            for mark in _MISSING:
+                found[row, np.abs(plain) == mark] = np.nan
         check_limits(self.components, found, _LIMITS)
         return found
 

@@ -132,7 +132,7 @@ class MartasDecoder:
                     self._learn(one, sensor, parse_meta(known["meta"].encode(), sensor))
                 one.grid.restore(known["grid"])
             pending.restore(state["waiting"])
-        except (LookupError, TypeError, AttributeError, ValueError, DecodeError) as error:
+        except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError, DecodeError) as error:
             raise ValueError(f"the state cannot be read: {error!r}") from error
         self._sensors, self._pending = sensors, pending
 
@@ -149,13 +149,13 @@ class MartasDecoder:
         return code
 
     def _known(self, key: str, sensor: str) -> _Sensor:
-        known = self._sensors.get(key)
-        if known is None:
-            if len(self._sensors) >= _MOST_SENSORS:
-                raise DecodeError(
-                    "too_large", f"{sensor} comes after {_MOST_SENSORS} others: they are too many"
-                )
-            known = self._sensors[key] = self._new_sensor(sensor)
+        """What is known of a sensor; of too many, the one that was silent longest is forgotten."""
+        known = self._sensors.pop(key, None) or self._new_sensor(sensor)
+        self._sensors[key] = known
+        if len(self._sensors) > _MOST_SENSORS:
+            silent = next(iter(self._sensors))
+            del self._sensors[silent]
+            self._pending.take(silent)
         return known
 
     def _new_sensor(self, sensor: str) -> _Sensor:

@@ -136,6 +136,9 @@ class Grid:
         new = stands.copy()
         new[0] &= not follows
         points, found = [places[new]], [values[:, new]]
+        if stands.all():
+            # Between two that stand there is no point, or a gap.
+            return self._joined(points[0], found[0])
         first = (times_ns - self.phase_ns)[:-1] // self.step_ns + 1
         near = np.diff(times_ns) <= self.step_ns * 3 // 2
         for ahead in (0, 1):
