@@ -31,7 +31,7 @@ from monitor.cli.options import (
 )
 from monitor.config import Config, load_config
 from monitor.errors import ConfigurationError, MonitorError
-from monitor.plugins import installed, unusable_plugins
+from monitor.plugins import added_stages, installed, unusable_plugins
 from monitor.types import SECOND_NS
 
 __all__ = ["EXIT_CONFIGURATION", "EXIT_DONE", "EXIT_FAILED", "main"]
@@ -228,7 +228,11 @@ def _process(options: argparse.Namespace) -> int:
     panels = None
     if options.panels is not None:
         panels = Panels(options.panels, series, round(config.craft_windows.hop_s * SECOND_NS))
-    with _output(options.output) as output, _table(options.profiles) as profiles:
+    with (
+        contextlib.closing(installed(config.isolation)) as registry,
+        _output(options.output) as output,
+        _table(options.profiles) as profiles,
+    ):
         report = process_series(
             series,
             config,
@@ -237,6 +241,7 @@ def _process(options: argparse.Namespace) -> int:
             panels=panels,
             smooth=options.smooth,
             progress=sys.stderr.isatty(),
+            added=added_stages(config, registry),
         )
     said = [f"{report.samples} samples"]
     if config.pair_list or not config.craft:

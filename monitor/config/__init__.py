@@ -15,7 +15,7 @@ from monitor.config.messages import ValueFault
 from monitor.config.model import Config, StationEntry
 from monitor.config.mqtt import Mqtt
 from monitor.config.reading import MAXIMUM_CHARACTERS, Document, Place, read_document, show
-from monitor.config.schema import Input, PluginEntry
+from monitor.config.schema import Input, Isolation, PluginEntry
 from monitor.config.shadows import shadow_sources, shadow_subjects, with_shadows
 from monitor.config.topics import filters_overlap, topic_matches
 from monitor.errors import ConfigurationError, Fault
@@ -26,6 +26,7 @@ __all__ = [
     "Catalogue",
     "Config",
     "Input",
+    "Isolation",
     "Mqtt",
     "PluginEntry",
     "StationEntry",

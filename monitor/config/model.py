@@ -23,6 +23,7 @@ from monitor.config.schema import (
     Input,
     InstanceName,
     Intake,
+    Isolation,
     Log,
     Models,
     Outputs,
@@ -137,6 +138,7 @@ class Config(BaseModel):
     injection: Injection = Injection()
     log: Log = Log()
     plugins: dict[InstanceName, PluginEntry] = Field(default_factory=dict)
+    isolation: Isolation = Isolation()
 
     def with_public_url(self, url: str) -> Config:
         """The same with a URL for links, where none is configured."""

@@ -306,6 +306,17 @@ class Store(Section):
     """Of the packed spectra that the page draws; 0 keeps none."""
 
 
+class Isolation(Section):
+    """What a plugin of another distribution may take, in a process of its own, before it is ended and begun anew."""
+
+    answer_s: Annotated[float, Field(ge=0.1, le=600)] = 5.0
+    start_s: Annotated[float, Field(ge=1, le=600)] = 30.0
+    write_s: Annotated[float, Field(ge=0.1, le=600)] = 50.0
+    restarts: Annotated[int, Field(ge=0, le=100)] = 3
+    """How often within an hour."""
+    memory_MB: Annotated[int, Field(ge=512, le=1_000_000)] = 4096
+
+
 class Intake(Section):
     """How much is taken in before it is committed."""
 

@@ -80,7 +80,7 @@ class Daemon:
         on_ready: Callable[[str], None] | None = None,
         registry: Registry | None = None,
     ) -> None:
-        self._registry = installed() if registry is None else registry
+        self._registry = installed(config.isolation) if registry is None else registry
         self._config = config = with_shadows(config)
         self._on_product = on_product
         self._on_ready = on_ready

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from monitor.config import Config
+from monitor.daemon.added import AddedStages
 from monitor.daemon.bursts import bounded
 from monitor.daemon.checkpoint import Checkpoints
 from monitor.daemon.failures import Failures
@@ -28,6 +29,7 @@ from monitor.io.store import Store
 from monitor.io.store.rows import content
 from monitor.io.store.spectra import SpectrumRow, spectrum_row
 from monitor.pipeline import Pipeline
+from monitor.pipeline.added import PREFIX
 from monitor.plugins import Registry, Taken, installed
 from monitor.types import SECOND_NS, Json, Message, Product, SampleBlock, Standing, Tick
 
@@ -55,7 +57,7 @@ class Reading:
     # Why what is said may not be all, by concern; and when this was read (ns UTC).
     failing: Mapping[str, str] = field(default_factory=dict)
     read_ns: int = 0
-    # How decoders stand, by name.
+    # How decoders and added stages stand, by name.
     plugins: Mapping[str, Standing] = field(default_factory=dict)
 
 
@@ -74,7 +76,7 @@ class Worker:
     on_step : callable
         Called with every step of what may take long: it goes on.
     registry : Registry, optional
-        Makes the decoders; by default from what is installed.
+        Makes decoders and stages; by default from what is installed.
     """
 
     def __init__(
@@ -94,9 +96,9 @@ class Worker:
         self._metrics = metrics
         self._on_product = on_product
         self._failures = Failures(metrics)
-        self._reception = Reception(
-            config, installed() if registry is None else registry, metrics, self._failures
-        )
+        registry = installed(config.isolation) if registry is None else registry
+        self._reception = Reception(config, registry, metrics, self._failures)
+        self._added = AddedStages(config, registry, metrics.plugins)
         self.pipeline = self._new_pipeline()
         # The newest objects of these kinds by subject, and the open events by `data_id`.
         self._latest: dict[str, dict[str, Json]] = {"flr": {}, "plasmapause": {}, "region": {}}
@@ -265,6 +267,7 @@ class Worker:
 
     def read(self) -> Reading:
         """A copy of what is known now."""
+        failing = self.pipeline.failing
         return Reading(
             self.pipeline.source_clocks,
             self.pipeline.health_states,
@@ -274,9 +277,11 @@ class Worker:
             list(self._open.values()),
             dict(self._reception.rejected),
             self.pipeline.too_late_samples,
-            self._failures.reasons(self.pipeline.failing),
+            self._failures.reasons(
+                {part: line for part, line in failing.items() if not part.startswith(PREFIX)}
+            ),
             self._wall_ns(),
-            self._reception.routes.standing(),
+            {**self._reception.routes.standing(), **self._added.standing(failing)},
         )
 
     def _new_pipeline(self) -> Pipeline:
@@ -284,6 +289,7 @@ class Worker:
             self._config,
             self._timed,
             on_failure=self._failures.note,
+            added=self._added.make(),
             spectra=self._config.store.spectra_retention_h > 0,
         )
 

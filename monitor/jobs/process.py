@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -20,6 +20,7 @@ from monitor.jobs.panels import Panels
 from monitor.jobs.profiles import Profiles
 from monitor.pipeline import Pipeline
 from monitor.plugins.reading import file_readers
+from monitor.stages.base import ProductStage
 from monitor.types import SECOND_NS, Domain, Product, SampleBlock
 
 logger = logging.getLogger(__name__)
@@ -123,6 +124,7 @@ def process_series(
     panels: Panels | None = None,
     smooth: bool = False,
     progress: bool = False,
+    added: Mapping[str, ProductStage] | None = None,
 ) -> ProcessReport:
     """Run series through the pipeline and write the same objects that the daemon publishes.
 
@@ -142,13 +144,16 @@ def process_series(
         Let the tracker look ahead; each `flr` object says so (`smoothed`), and they come at the end.
     progress : bool
         Whether to draw a progress bar.
+    added : mapping, optional
+        Stages of plugins, by name: what they say is written too.
     """
-    pipeline, report = Pipeline(config, smooth=smooth), ProcessReport()
+    pipeline, report = Pipeline(config, smooth=smooth, added=added), ProcessReport()
+    written = _KINDS.union(*(stage.kinds for stage in (added or {}).values()))
     piece_ns = _piece_ns(used, config)
     total, rows, labels = sum(one.count for one in used), Profiles(), _RegionLabels()
 
     def write(products: Sequence[Product]) -> None:
-        _write(products, output, report)
+        _write(products, written, output, report)
         rows.take(products)
         labels.take(products)
         if panels is not None:
@@ -213,9 +218,11 @@ def _admitted(pipeline: Pipeline, block: SampleBlock, report: ProcessReport) -> 
     return True
 
 
-def _write(products: Sequence[Product], output: IO[bytes], report: ProcessReport) -> None:
+def _write(
+    products: Sequence[Product], kinds: frozenset[str], output: IO[bytes], report: ProcessReport
+) -> None:
     for product in products:
-        if product.kind in _KINDS:
+        if product.kind in kinds:
             output.write(product.encode(time.time_ns()) + b"\n")
             report.objects[product.kind] += 1
         if product.kind == "flr":

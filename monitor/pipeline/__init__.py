@@ -11,6 +11,7 @@ from functools import partial
 from monitor.config import Config, shadow_sources, shadow_subjects
 from monitor.models.base import ModelInfo
 from monitor.models.flr import FlrModel, load_flr
+from monitor.pipeline.added import Added
 from monitor.pipeline.chains import Chains, Keeper, Kp
 from monitor.pipeline.guard import ALL, Failure, Guard, Watch, items_of, pairs_in, rows_of
 from monitor.pipeline.loading import loaded
@@ -24,12 +25,13 @@ from monitor.pipeline.settings import (
 )
 from monitor.pipeline.space import Space, craft_patience, real
 from monitor.stages.admission import Admission
+from monitor.stages.base import ProductStage
 from monitor.stages.classify import ClassifyStage
 from monitor.stages.density import DensityStage
 from monitor.stages.health import HealthStage, SourceClocks
 from monitor.stages.indices import KpMemory
 from monitor.stages.place import Places
-from monitor.stages.product import ProductStage
+from monitor.stages.product import ProductStage as FlrProductStage
 from monitor.stages.regress import PhysicalStage, RegressStage
 from monitor.stages.resonance import ResonanceStage
 from monitor.stages.spectrum import SpectrumStage
@@ -62,7 +64,8 @@ class Pipeline:
     on_failure : callable, optional
         Live: told of each subject that a stage raised for. The other subjects and stages go on, and so does a pipeline
         without a learned model that cannot be used (`missing_models`). Without it whatever is raised is raised.
-
+    added : mapping, optional
+        Stages of plugins, by their names in the configuration; what they say comes after all else of the same input.
     spectra : bool
         Give the `spectrum` objects also where they are not configured.
 
@@ -80,11 +83,13 @@ class Pipeline:
         smooth: bool = False,
         on_failure: Callable[[Failure], None] | None = None,
         spectra: bool = False,
+        added: Mapping[str, ProductStage] | None = None,
     ) -> None:
         # What is fed with synthetic signals is labelled like all else, and nothing real is held against it.
         self._shadows = shadow_sources(config.injection) | shadow_subjects(config.injection)
         self._guard = Guard(watch, on_failure)
         self._watch = self._guard.watch
+        self._added = Added(added or {}, self._guard, self._shadows)
         self._missing: dict[str, str] = {}
         missing = None if on_failure is None else self._missing
         stations, pairs = config.station_table(), config.pair_list
@@ -105,7 +110,7 @@ class Pipeline:
         info = None if model is None else model.info
         self._space = Space.of(config, self._guard, missing)
         self._models = (() if info is None else (info,)) + self._space.models
-        self._product = ProductStage(
+        self._product = FlrProductStage(
             windows.cadence_ns,
             windows.lateness_ns,
             windows.span_ns,
@@ -142,12 +147,12 @@ class Pipeline:
     @property
     def lookback_ns(self) -> int:
         """How much input of the ground before now a restart needs."""
-        return self._window.lookback_ns
+        return max(self._window.lookback_ns, self._added.lookback_ns)
 
     @property
     def craft_lookback_ns(self) -> int:
         """How much input of spacecraft before now a restart needs."""
-        return self._space.window.lookback_ns
+        return max(self._space.window.lookback_ns, self._added.lookback_ns)
 
     @property
     def kp_lookback_ns(self) -> int:
@@ -201,7 +206,8 @@ class Pipeline:
         else:
             ground = [block for block in items if _is_vector(block)]
             self._kp.memory.feed(items)
-        return [*self._onward(self._windows(ground)), *self._space.feed(items, self._health)]
+        products = [*self._onward(self._windows(ground)), *self._space.feed(items, self._health)]
+        return [*products, *self._added.feed(items, products)]
 
     def flush(self) -> list[Product]:
         """End an offline run: close every window that ends at or before its pair's clock."""
@@ -212,7 +218,7 @@ class Pipeline:
             products += [*issued, *self._along(findings, issued, self._window.pair_clocks)]
         products.extend(self._chains.flush(self._kp))
         products.extend(self._space.flush(self._health))
-        return products
+        return [*products, *self._added.feed([], products)]
 
     def load(self, blocks: Iterable[SampleBlock]) -> None:
         """Fill the memory with samples of earlier runs, without computing anything."""
@@ -220,6 +226,7 @@ class Pipeline:
         self._kp.memory.feed(known)
         self._window.load(block for block in known if _is_vector(block))
         self._space.load(known)
+        self._added.load(known)
 
     def adopt_events(self, documents: Iterable[Mapping[str, Json]]) -> None:
         """Take over events from their newest stored updates, where the states are lost."""
@@ -229,13 +236,15 @@ class Pipeline:
 
     def snapshot(self) -> dict[str, Json]:
         """State of every stage that keeps one, by stage."""
-        return {name: stage.snapshot() for name, stage in self._keepers.items()}
+        own = {name: stage.snapshot() for name, stage in self._keepers.items()}
+        return own | self._added.snapshot()
 
     def restore(self, states: Mapping[str, Json]) -> None:
         """Take up what `snapshot` gave; ValueError where a stage cannot read its state."""
         for name, stage in self._keepers.items():
             if name in states:
                 stage.restore(states[name])
+        self._added.restore(states)
 
     def _windows(self, items: Sequence[SampleBlock] | Tick) -> list[WindowBatch]:
         """The windows that samples, or the passing of time, close."""

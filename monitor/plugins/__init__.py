@@ -5,6 +5,7 @@ from __future__ import annotations
 from monitor.plugins.base import GROUPS, Feed, Sink, Source, StoredProduct, Taken
 from monitor.plugins.found import Found, Home
 from monitor.plugins.registry import Registry, installed, unusable_plugins
+from monitor.plugins.stages import added_stages
 from monitor.plugins.surroundings import surroundings_of
 from monitor.types import Kind, Options, Standing, Surroundings
 
@@ -22,6 +23,7 @@ __all__ = [
     "StoredProduct",
     "Surroundings",
     "Taken",
+    "added_stages",
     "installed",
     "surroundings_of",
     "unusable_plugins",

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from monitor.config import Config, ValueFault
+from monitor.config import Config, Isolation, ValueFault
 from monitor.errors import PluginError
-from monitor.plugins.cage import Cage
+from monitor.plugins.cage import Cage, Limits
 from monitor.plugins.found import Found, Home, find_all
 from monitor.plugins.in_process import InProcess
 from monitor.types import Json, Kind, Surroundings
@@ -105,6 +105,7 @@ def unusable_plugins(config: Config, registry: Registry) -> dict[tuple[str | int
     return found
 
 
-def installed() -> Registry:
-    """The plugins that are installed beside this program."""
-    return Registry(find_all(), ours=InProcess(), others=Cage())
+def installed(isolation: Isolation | None = None) -> Registry:
+    """The plugins that are installed beside this program; `isolation` is what those of others may take."""
+    limits = None if isolation is None else Limits.of(isolation)
+    return Registry(find_all(), ours=InProcess(), others=Cage(limits))

@@ -61,6 +61,7 @@ def _check_head(product: Product, kinds: Collection[str]) -> None:
         "time_ns": type(product.time_ns) is int and _EARLIEST_NS <= product.time_ns <= _LATEST_NS,
         "revision": type(product.revision) is int and 0 <= product.revision < _LATEST_NS,
         "retained": isinstance(product.retained, bool),
+        "verbatim": isinstance(product.verbatim, bool),
         "body": isinstance(product.body, Mapping),
         "valid_until_ns": valid is None or (type(valid) is int and _EARLIEST_NS <= valid <= _LATEST_NS),
     }

@@ -125,15 +125,16 @@ class Sums(Lines):
 class Means:
     """Stage that says the mean of each source over each five minutes, once the next ones have begun."""
 
-    kinds = frozenset({"mean"})
     lookback_ns = 0
 
     class Options(Options):
         does: str = ""
         minutes: int = 5
+        kind: str = "mean"
 
     def __init__(self, options: Means.Options, _surroundings: Surroundings) -> None:
-        self._does = options.does
+        self.kinds = frozenset({options.kind})
+        self._does, self._kind = options.does, options.kind
         self._span_ns = options.minutes * 60 * SECOND_NS
         self._open: dict[str, dict[int, list[float]]] = {}
 
@@ -158,7 +159,7 @@ class Means:
             count, total = spans.pop(span)
             time_ns = (span + 1) * self._span_ns
             body = {"time": iso_time(time_ns), "mean_nT": total / count, "samples": count}
-            said.append(Product("mean", block.source, time_ns, 0, True, body))
+            said.append(Product(self._kind, block.source, time_ns, 0, True, body))
         return said
 
     def snapshot(self) -> Json:

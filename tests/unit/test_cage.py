@@ -17,7 +17,7 @@ import pytest
 from monitor.errors import DecodeError, PluginError, PluginOffError
 from monitor.plugins.cage import Cage, Limits
 from monitor.plugins.cage.parcels import Block, Thing, WireError, unpacked
-from monitor.plugins.cage.standing import Strikes
+from monitor.plugins.cage.strikes import Strikes
 from monitor.plugins.cage.wire import Decoded, Raised, framed, from_plugin
 from monitor.plugins.found import Found
 from monitor.testing import RecordingFeed, check_decoder, stored_products

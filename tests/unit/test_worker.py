@@ -133,8 +133,8 @@ def test_state_that_is_the_same_object_is_stored_once_and_again_where_the_commit
     monkeypatch.setattr(worker.pipeline, "snapshot", lambda: {"large": lasting, "small": [next(changing)]})
     commit, stored = store.commit, []
 
-    def recording(products: list[tuple[Product, bytes]], states: dict[str, str]) -> None:
-        commit(products, states)
+    def recording(products: list[tuple[Product, bytes]], states: dict[str, str], *spectra: object) -> None:
+        commit(products, states, *spectra)
         stored.append(sorted(states))
 
     with monkeypatch.context() as patch:

@@ -23,13 +23,12 @@ from monitor.plugins.cage.process import AskedError, Limits, LostError, Process
 from monitor.plugins.cage.sink import CagedSink
 from monitor.plugins.cage.source import CagedSource
 from monitor.plugins.cage.stage import CagedStage
-from monitor.plugins.cage.standing import Standing
 from monitor.plugins.cage.wire import Checked
 from monitor.plugins.found import Found
 from monitor.stages.checking import faulty_kinds
 from monitor.types import Json, Surroundings
 
-__all__ = ["Cage", "Limits", "Standing"]
+__all__ = ["Cage", "Limits"]
 
 
 class Cage:

@@ -12,8 +12,7 @@ from monitor.plugins.cage import parcels, wire
 from monitor.plugins.cage.journal import Journal
 from monitor.plugins.cage.keeper import Keeper, OffError
 from monitor.plugins.cage.process import Process
-from monitor.plugins.cage.standing import Standing
-from monitor.types import Json, Message, SampleBlock
+from monitor.types import Json, Message, SampleBlock, Standing
 
 OFF: Final = "decoder_off"
 """Why messages of a decoder that is switched off are refused."""

@@ -10,9 +10,9 @@ from typing import Final, TypeVar
 from monitor.errors import PluginError
 from monitor.plugins.cage import wire
 from monitor.plugins.cage.process import AskedError, Limits, LostError, Process
-from monitor.plugins.cage.standing import Standing, StandingState, Strikes
+from monitor.plugins.cage.strikes import Strikes
 from monitor.plugins.found import Found
-from monitor.types import Json, Surroundings
+from monitor.types import Json, Standing, State, Surroundings
 
 logger = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ class Keeper:
         self._wall_ns = wall_ns
         self._strikes = Strikes(limits.restarts)
         self._process: Process | None = None
-        self._standing = Standing(since_ns=wall_ns())
+        self._standing = Standing("running", None, wall_ns())
         self.ready: wire.Ready
         self._begun()
 
@@ -183,7 +183,7 @@ class Keeper:
         self._process = process
         return process
 
-    def _stand(self, state: StandingState, reason: str | None = None, restarts: int | None = None) -> None:
+    def _stand(self, state: State, reason: str | None = None, restarts: int | None = None) -> None:
         before = self._standing
         self._standing = Standing(
             state,

@@ -103,6 +103,7 @@ class Thing(Frame):
     retained: bool
     body: bytes
     valid_until_ns: int | None
+    verbatim: bool
 
     @classmethod
     def of(cls, product: Product) -> Thing:
@@ -114,6 +115,7 @@ class Thing(Frame):
             product.retained,
             packed(product.body),
             product.valid_until_ns,
+            product.verbatim,
         )
 
     def taken(self) -> Product:
@@ -122,7 +124,14 @@ class Thing(Frame):
         if not isinstance(body, dict):
             raise WireError(f"the body of a product is {type(body).__name__}")
         return Product(
-            self.kind, self.subject, self.time_ns, self.revision, self.retained, body, self.valid_until_ns
+            self.kind,
+            self.subject,
+            self.time_ns,
+            self.revision,
+            self.retained,
+            body,
+            self.valid_until_ns,
+            self.verbatim,
         )
 
 

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final, TypeVar
 
+from monitor.config import Isolation
 from monitor.plugins.cage import parcels, wire
 from monitor.plugins.found import Found
 from monitor.types import Json, Surroundings
@@ -77,6 +78,17 @@ class Limits:
     write_s: float = 50.0
     restarts: int = 3
     memory_bytes: int = 4 << 30
+
+    @classmethod
+    def of(cls, isolation: Isolation) -> Limits:
+        """Those of a configuration."""
+        return cls(
+            isolation.answer_s,
+            isolation.start_s,
+            isolation.write_s,
+            isolation.restarts,
+            isolation.memory_MB << 20,
+        )
 
 
 class LostError(Exception):

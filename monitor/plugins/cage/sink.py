@@ -12,7 +12,7 @@ from monitor.plugins.cage import parcels, wire
 from monitor.plugins.cage.keeper import Keeper, OffError
 from monitor.plugins.cage.line import Line
 from monitor.plugins.cage.process import LostError
-from monitor.plugins.cage.standing import Standing
+from monitor.types import Standing
 
 
 class CagedSink:

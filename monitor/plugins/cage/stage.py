@@ -11,9 +11,8 @@ from monitor.plugins.cage import parcels, wire
 from monitor.plugins.cage.journal import Journal
 from monitor.plugins.cage.keeper import Keeper, OffError
 from monitor.plugins.cage.process import Process
-from monitor.plugins.cage.standing import Standing
 from monitor.stages.checking import checked_products
-from monitor.types import Json, Product, SampleBlock, Tick
+from monitor.types import Json, Product, SampleBlock, Standing, Tick
 
 _ITEMS: Final = 256
 _BYTES: Final = 4 << 20

@@ -1,38 +1,13 @@
-"""How a plugin stands, and when it has failed too often."""
+"""When a plugin has failed too often."""
 
 from __future__ import annotations
 
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Final, Literal, TypeAlias
-
-StandingState: TypeAlias = Literal["running", "failed", "off"]
+from typing import Final
 
 HOUR_S: Final = 3600.0
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """How a plugin stands.
-
-    Attributes
-    ----------
-    state : str
-        `running`; `failed` where it raised when it was last asked; `off` where it is asked no more.
-    reason : str or None
-        What is wrong, and what to do.
-    since_ns : int
-        Since when it stands so (ns UTC).
-    restarts : int
-        How often its process was begun anew.
-    """
-
-    state: StandingState = "running"
-    reason: str | None = None
-    since_ns: int = 0
-    restarts: int = 0
 
 
 class Strikes:
