@@ -77,7 +77,7 @@ function sources(status) {
   if (!rows.length) return el("p", { class: "quiet" }, "Nothing has been heard yet.");
   return el(
     "div",
-    { class: "scroll" },
+    { class: "scroll", tabindex: 0, role: "region", "aria-label": "Table of the sources" },
     el(
       "table",
       {},

@@ -144,7 +144,7 @@ function dialOf(status) {
   const shells = Object.values(status.pairs).map((pair) => pair && pair.l_shell);
   const outermost = Math.max(4, Math.ceil(Math.max(...shells.filter(Number.isFinite), 0) + 0.5));
   const scale = (CENTER - 34) / outermost;
-  const drawing = svg("svg", { viewBox: `0 0 ${SIZE} ${SIZE}`, role: "img", "aria-label": captionOf(status) });
+  const drawing = svg("svg", { viewBox: `0 0 ${SIZE} ${SIZE}`, role: "group", "aria-label": captionOf(status) });
   for (let shell = 2; shell <= outermost; shell += shell < 6 ? 1 : 2) {
     drawing.append(
       svg("circle", { class: "shell", cx: CENTER, cy: CENTER, r: shell * scale }),
@@ -250,7 +250,7 @@ function pairTable(status, newest) {
   if (!names.length) return el("p", { class: "quiet" }, "No pair is configured.");
   return el(
     "div",
-    { class: "scroll" },
+    { class: "scroll", tabindex: 0, role: "region", "aria-label": "Table of the pairs" },
     el(
       "table",
       {},

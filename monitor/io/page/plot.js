@@ -53,12 +53,31 @@ export class Panels {
     const place = shown ? shown.place : el("div", { class: "panel" });
     if (shown) shown.plot.destroy();
     else this.root.append(place);
-    place.replaceChildren(el("h3", {}, options.title));
+    place.replaceChildren(el("h2", {}, options.title));
     const painters = { under: options.under || options.behind, over: options.over };
     const plot = new uPlot(this.settings(name, options, painters), data, place);
-    plot.over.setAttribute("aria-label", options.title);
+    this.reach(name, plot, options.title);
     this.plots.set(name, { plot, place, painters, signature: options.signature });
     return plot;
+  }
+
+  /** Let the keyboard move the cursor: arrows by a hundredth of the panel, with shift by a tenth. */
+  reach(name, plot, title) {
+    plot.over.setAttribute("role", "group");
+    plot.over.setAttribute("aria-label", `${title}: arrow keys move the cursor`);
+    plot.over.tabIndex = 0;
+    plot.over.addEventListener("keydown", (event) => {
+      const move = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
+      if (!move) return;
+      event.preventDefault();
+      const share = event.shiftKey ? 0.1 : 0.01;
+      const [width, height] = [plot.over.clientWidth, plot.over.clientHeight];
+      const at = plot.cursor.left >= 0 ? [plot.cursor.left, plot.cursor.top] : [width / 2, height / 2];
+      const left = Math.min(Math.max(at[0] + move[0] * share * width, 0), width - 1);
+      const top = Math.min(Math.max(at[1] + move[1] * share * height, 0), height - 1);
+      plot.setCursor({ left, top });
+      this.onCursor({ panel: name, time: plot.posToVal(left, "x") * 1000, value: plot.posToVal(top, "y") });
+    });
   }
 
   remove(name) {
