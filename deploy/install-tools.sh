@@ -18,6 +18,7 @@ add faketime faketime
 add systemd-analyze systemd
 add shellcheck shellcheck
 add mmdebstrap mmdebstrap
+add chromium chromium
 
 [ -n "$missing" ] || exit 0
 if ! command -v apt-get >/dev/null 2>&1; then
