@@ -7,6 +7,7 @@ import math
 import re
 import struct
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Final
 
 import numpy as np
@@ -51,26 +52,15 @@ class HistoryRoutes:
         """`/api/spectra/{pair}?start=…&stop=…`: records of float64 time (ms), uint32 revision, uint32 length, packed spectrum."""
         pair = _subject(request, "pair")
         start_ns, stop_ns = _span(request)
+        page = await asyncio.to_thread(self._spectra, pair, start_ns, stop_ns)
         response = web.StreamResponse(headers={"Content-Type": "application/octet-stream"})
-        # Phases of noise hardly get smaller, and a thread would have to work for it.
-        after_ns = start_ns
-        first = True
-        while True:
-            page = await asyncio.to_thread(self._spectra, pair, after_ns, stop_ns)
-            if first:
-                await response.prepare(request)
-                first = False
-            if page:
-                await response.write(
-                    b"".join(
-                        _RECORD.pack(time_ns / 1e6, revision, len(data)) + data
-                        for time_ns, revision, data in page
-                    )
-                )
-                after_ns = page[-1][0] + 1
-            if len(page) < _SPECTRA_AT_ONCE:
-                await response.write_eof()
-                return response
+        await response.prepare(request)
+        with suppress(ConnectionError):  # the page has moved on
+            while page:
+                await response.write(b"".join(map(_record, page)))
+                page = await asyncio.to_thread(self._spectra, pair, page[-1][0] + 1, stop_ns)
+            await response.write_eof()
+        return response
 
     async def get_samples(self, request: web.Request) -> web.StreamResponse:
         """`/api/samples/{source}?start=…&stop=…&points=…`: means over even cells, by component."""
@@ -89,6 +79,11 @@ class HistoryRoutes:
             for block in reader.samples_between(source, start_ns, stop_ns):
                 cells.add(block)
         return {"source": source, **cells.document()}
+
+
+def _record(row: tuple[int, int, bytes]) -> bytes:
+    time_ns, revision, data = row
+    return _RECORD.pack(time_ns / 1e6, revision, len(data)) + data
 
 
 class _Cells:

@@ -84,6 +84,8 @@ class StreamRoutes:
                 await response.write(self._beaten())
                 if not await self._pass_on(queue, response):
                     return response
+        except ConnectionError:
+            return response  # the page was closed
         finally:
             self._queues.discard(queue)
 

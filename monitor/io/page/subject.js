@@ -113,8 +113,7 @@ export class SubjectView {
       this.panels.setRange(start, stop);
       this.drawn(found, start, stop);
       this.drawState();
-      // Read by whoever measures how long drawing takes.
-      document.documentElement.dataset.drawn = `${this.subject} ${(performance.now() - began).toFixed(1)}`;
+      tellDrawn(this.subject, began);
       if (this.failed) refill(this.note);
       this.failed = false;
     } catch (error) {
@@ -129,4 +128,13 @@ export class SubjectView {
     if (this.abort) this.abort.abort();
     if (this.panels) this.panels.destroy();
   }
+}
+
+/** Say on the page what was drawn and how long it took, up to the frame that shows it: whoever measures reads it. */
+function tellDrawn(subject, began) {
+  requestAnimationFrame(() =>
+    setTimeout(() => {
+      document.documentElement.dataset.drawn = `${subject} ${(performance.now() - began).toFixed(1)}`;
+    }),
+  );
 }
