@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from monitor.config import Config
 from monitor.config.http import Http
 from monitor.daemon.lasting import Lasting
@@ -14,6 +16,7 @@ from monitor.io.http.history import HistoryRoutes
 from monitor.io.http.offer import Offer
 from monitor.io.http.page import PageRoutes
 from monitor.io.metrics import Metrics
+from monitor.models.base import bundled
 
 _CONTACT = "the operator of this monitor"
 
@@ -33,8 +36,19 @@ def offered(config: Config) -> Offer:
         },
         server_id="geospace-monitor" if http.public_host is None else f"geospace-monitor/{http.public_host}",
         contact=http.contact or _CONTACT,
+        models={
+            kind: folder for kind in ("flr", "region") if (folder := _model_folder(config, kind)) is not None
+        },
         cross_origin=http.cross_origin,
     )
+
+
+def _model_folder(config: Config, kind: str) -> Path | None:
+    """Where the card of a model is; None where none is configured, or a plugin makes it."""
+    named: str = getattr(config.models, kind)
+    if named == "auto":
+        return bundled(kind)
+    return Path(named) if "/" in named or Path(named).is_dir() else None
 
 
 def http_server(config: Http, metrics: Metrics, lasting: Lasting) -> HttpServer:

@@ -132,6 +132,10 @@ class TestViews:
         for model in status["models"].values():
             assert model in text
         assert status["version"] in text
+        card = page.locator("details[data-card=region]")
+        card.locator("summary").click()
+        assert "(synthetic)" in card.inner_text()
+        assert "never been checked on real" in card.inner_text()
 
 
 def stored(daemon: DaemonProcess) -> dict[tuple[str, str], dict[str, Any]]:

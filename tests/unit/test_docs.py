@@ -299,7 +299,7 @@ class TestRecipes:
         assert done.returncode == 0, done.stderr
         shown = {picture.name for picture in (ROOT / "docs" / "pictures").glob("*.png")}
         # Those of the random pairs, of the flights and of dashboards have scripts, and tests, of their own.
-        shown = {name for name in shown if not name.startswith(("synthetic-", "craft-", "grafana-"))}
+        shown = {name for name in shown if not name.startswith(("synthetic-", "craft-", "grafana-", "page-"))}
         assert {picture.name for picture in tmp_path.glob("*.png")} == shown
         assert done.stdout.count("from the geometric mean") == 3
 

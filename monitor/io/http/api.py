@@ -14,10 +14,12 @@ from typing import Final
 from aiohttp import web
 
 from monitor import __version__
+from monitor.errors import ModelError
 from monitor.io.hapi.dataset import is_unreal, parsed
 from monitor.io.hapi.times import parse_time_ns
 from monitor.io.http.offer import Offer
 from monitor.io.store.archive import EventPlace, ProductArchive
+from monitor.models.base import read_card
 from monitor.types import Json
 
 _LIMIT: Final = 100
@@ -47,6 +49,7 @@ class ApiRoutes:
         return [
             web.get("/api/latest", self._latest),
             web.get("/api/events", self._events),
+            web.get("/api/models/{kind}", self._card),
             web.get("/api/openapi.json", self._description),
         ]
 
@@ -62,6 +65,18 @@ class ApiRoutes:
     async def _events(self, request: web.Request) -> web.Response:
         wanted = _wanted(_asked(request, "since", "until", "kind", "subject", "open", "limit", "after"))
         return _json(await asyncio.to_thread(_happened, self._offer().path, wanted))
+
+    async def _card(self, request: web.Request) -> web.Response:
+        _asked(request)
+        folder = self._offer().models.get(request.match_info["kind"])
+        if folder is None:
+            raise web.HTTPNotFound(reason="no model of this kind is configured")
+        try:
+            card = await asyncio.to_thread(read_card, folder)
+        except ModelError:
+            # The status says what is wrong with it; here it is only not there.
+            raise web.HTTPNotFound(reason="the card of this model cannot be read") from None
+        return web.Response(body=card.to_json(), content_type="application/json")
 
     async def _description(self, request: web.Request) -> web.Response:
         _asked(request)

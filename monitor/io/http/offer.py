@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 
@@ -19,6 +19,8 @@ class Offer:
         Time from one product of a subject to the next, by kind; kinds without one are left out.
     server_id : str
     contact : str
+    models : mapping
+        The folders of the models that are configured, by kind; one may be gone.
     cross_origin : bool
         Whether pages of other sites may read `/hapi`.
     """
@@ -27,4 +29,5 @@ class Offer:
     cadences_s: Mapping[str, float]
     server_id: str
     contact: str
+    models: Mapping[str, Path] = field(default_factory=dict)
     cross_origin: bool = False

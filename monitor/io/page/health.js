@@ -1,5 +1,6 @@
 // Health: what the daemon hears, what it refuses, what waits, and which models are at work.
 
+import { json } from "./data.js";
 import { el, refill } from "./dom.js";
 import { newestTime } from "./now.js";
 import { lasting, number, parsed, when } from "./text.js";
@@ -8,6 +9,15 @@ export class HealthView {
   constructor(root, _parameters, live) {
     this.live = live;
     this.root = root;
+    this.cards = {};
+    this.draw();
+    this.fetchCards();
+  }
+
+  async fetchCards() {
+    for (const kind of Object.keys(this.live.status?.models || {})) {
+      this.cards[kind] = await json(`api/models/${encodeURIComponent(kind)}`).catch(() => null);
+    }
     this.draw();
   }
 
@@ -19,7 +29,9 @@ export class HealthView {
     this.draw();
   }
 
-  onAgain() {}
+  onAgain() {
+    this.fetchCards();
+  }
 
   onProduct() {}
 
@@ -28,6 +40,8 @@ export class HealthView {
   draw() {
     const status = this.live.status;
     if (!status) return;
+    // What somebody has opened stays open.
+    const open = new Set([...this.root.querySelectorAll("details[open]")].map((details) => details.dataset.card));
     refill(
       this.root,
       el(
@@ -36,11 +50,12 @@ export class HealthView {
         card("The daemon", daemon(status)),
         card("Sources", sources(status)),
         card("Refused", pairsOf(status.rejected, "Nothing was refused.")),
-        card("Models", models(status)),
+        card("Models", models(status, this.cards)),
         card("Plugins", plugins(status)),
         card("Injected signals", injections(status)),
       ),
     );
+    for (const details of this.root.querySelectorAll("details")) details.open = open.has(details.dataset.card);
   }
 }
 
@@ -115,13 +130,29 @@ function pairsOf(counts, nothing) {
   return rows.length ? facts(rows.map(([name, count]) => [name, String(count)])) : el("p", { class: "quiet" }, nothing);
 }
 
-function models(status) {
+function models(status, cards) {
   return [
-    facts(Object.entries(status.models).map(([kind, name]) => [kind, name])),
+    Object.entries(status.models).map(([kind, name]) => model(kind, name, cards[kind])),
     Object.entries(status.missing_models).length
       ? el("ul", { class: "reasons" }, Object.entries(status.missing_models).map(([kind, why]) => el("li", {}, `${kind}: ${why}`)))
       : null,
   ];
+}
+
+/** A model, and what its card says of it. */
+function model(kind, name, card) {
+  const facing = facts([[kind, name]]);
+  if (!card) return facing;
+  return el(
+    "details",
+    { "data-card": kind },
+    el("summary", {}, `${kind}: ${name}`),
+    el("p", {}, card.intended_use),
+    el("ul", {}, card.data.map((source) => el("li", {}, `${source.split}: ${source.count} ${source.what}${source.synthetic ? " (synthetic)" : ""}`))),
+    el("p", {}, "What is unknown, and limits:"),
+    el("ul", {}, card.limits.map((limit) => el("li", {}, limit))),
+    el("a", { href: `api/models/${encodeURIComponent(kind)}` }, "the whole card"),
+  );
 }
 
 function plugins(status) {

@@ -57,6 +57,7 @@ export class PairView extends SubjectView {
         unit: "mHz",
         height: name === "phase" ? 320 : 110,
         times: name === "phase",
+        across: true,
         series: [{ show: false }],
         range: () => [0, this.top],
         under: (plot) => image.paint(plot),

@@ -36,7 +36,7 @@ export class Panels {
    * Draw a panel anew.
    * @param name what it is called
    * @param data [times (s), values …] as uPlot takes it
-   * @param options title, unit, height, times (whether the axis names them), series, range, log, ticks, and painters: `under` the
+   * @param options title, unit, height, times (whether the axis names them), across (whether the cursor has a height), series, range, log, ticks, and painters: `under` the
    *   lines and in the place of the grid, `behind` lines and grid, `over` everything
    */
   draw(name, data, options) {
@@ -99,6 +99,8 @@ export class Panels {
       padding: [6, 12, 0, 0],
       cursor: {
         sync: { key: this.key.key, scales: ["x", null] },
+        // Only where panels have the same height does a line across all of them mean something.
+        y: Boolean(options.across),
         drag: { x: true, y: false, setScale: true },
         points: { show: !options.under },
       },
