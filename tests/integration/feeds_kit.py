@@ -263,10 +263,17 @@ def wait_until_whole(
         if key[0] == "flr" and parse_time_ns(key[2]) <= until_ns
     }
 
+    said: dict[tuple[str, str], Document] = {}
+    heard = 0
+
     def missing() -> list[tuple[str, str]]:
-        said = listener.final
-        return [
-            key for key, coverage in wanted.items() if key not in said or said[key]["coverage"] != coverage
-        ]
+        nonlocal heard
+        news = listener.messages[heard:]
+        heard += len(news)
+        for topic, payload, _ in news:
+            if topic.startswith(f"{ROOT}/flr/"):
+                document = json.loads(payload)
+                said[document["pair"], document["time"]] = document["coverage"]
+        return [key for key, coverage in wanted.items() if said.get(key) != coverage]
 
     eventually(lambda: not missing(), 120.0, lambda: f"missing {missing()[:8]}; {daemon.log}")

@@ -5,7 +5,7 @@ In the missed hours the plasmapause comes in over the chain: without them nobody
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ from feeds_kit import (
 from hapi_source_kit import HapiServer, ground_dataset
 from mqtt_kit import Mosquitto
 
-from monitor.types import iso_time
+from monitor.types import SampleBlock, iso_time
 
 pytestmark = pytest.mark.broker
 
@@ -72,6 +72,48 @@ def asking(hapi: HapiServer, codes: Iterable[str], **more: str) -> dict[str, Any
         "requests_per_minute": 1200,
         "gap_retry_s": 0.5,
     }
+
+
+def write_hour(folder: Path, code: str, blocks: Sequence[SampleBlock]) -> None:
+    """An hour of one station, as its archive keeps it."""
+    lines = ["time,X,Y,Z"]
+    for block in blocks:
+        for number, row in enumerate(block.values.T.tolist()):
+            lines.append(f"{iso_time(block.t0_ns + number * block.step_ns)},{','.join(map(repr, row))}")
+    hour = iso_time(blocks[0].t0_ns)[:13].replace("-", "")
+    (folder / f"{code}_{hour}.csv").write_text("\n".join(lines) + "\n")
+
+
+def test_daemon_that_stood_for_three_hours_catches_up(
+    feeds: Mapping[str, Series], undisturbed: Mapping[Key, Document], tmp_path: Path, mosquitto: Mosquitto
+) -> None:
+    by_hapi, by_file = CODES[:3], CODES[3:]
+    folder = tmp_path / "archive"
+    folder.mkdir()
+    hapi = served(feeds, by_hapi)
+
+    def go_on(begin_ns: int, end_ns: int) -> None:
+        """Time passes at the stations."""
+        for dataset in hapi.datasets.values():
+            dataset.until_ns = end_ns
+        for code in by_file:
+            for hour_ns in range(begin_ns, end_ns, HOUR_NS):
+                write_hour(folder, code, feeds[code].blocks(hour_ns, hour_ns + HOUR_NS))
+
+    go_on(T0_NS, LOST_NS)
+    with hapi.in_thread(), closing(Listener(mosquitto.port)) as listener:
+        plugins = {"hapi": asking(hapi, by_hapi), "files": {"folder": str(folder), "poll_s": 0.5, "rest_s": 0.2}}
+        config = write_config(tmp_path / "away.yaml", mosquitto.url, **SETTINGS, plugins=plugins)
+        with DaemonProcess(config) as daemon:
+            wait_until_whole(listener, undisturbed, daemon, until_ns=LOST_NS)
+            assert daemon.stop() == 0
+            go_on(LOST_NS, FOUND_NS)
+            daemon.start()
+            wait_until_whole(listener, undisturbed, daemon, until_ns=FOUND_NS)
+            go_on(FOUND_NS, END_NS)
+            wait_until_whole(listener, undisturbed, daemon)
+            assert daemon.stop() == 0
+    assert_same(stored(daemon.store_path), undisturbed)
 
 
 def test_lost_messages_are_asked_for_and_their_windows_are_revised(
