@@ -1,4 +1,4 @@
-"""A source that polls HAPI servers: CDAWeb, the Cluster Science Archive, INTERMAGNET, another monitor."""
+"""A source that polls HAPI servers: CDAWeb, the Cluster Science Archive, INTERMAGNET."""
 
 from .source import Hapi
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import re
+import time
 from collections.abc import Sequence
 from typing import Final
 
@@ -33,6 +35,8 @@ log = logging.getLogger(__name__)
 
 SHORTEST_NS: Final = 60 * SECOND_NS
 """Below this a server that says "too much" is believed no more."""
+_NOTE_S: Final = 3600.0
+_NUMBER: Final = re.compile(r"[0-9]+")
 LONGEST_EMPTY_NS: Final = 10 * 86_400 * SECOND_NS
 """Where there is nothing, longer and longer stretches are asked for, up to this."""
 
@@ -113,6 +117,7 @@ class Dataset:
         self._usual_ns = self._span_ns = round(options.request_s * SECOND_NS)
         self._stamp = Stamp()
         self._said = ""
+        self._told: dict[str, float] = {}
         self.info: Info | None = None
         self.plan: Plan | None = None
         self.to_ns: int | None = None
@@ -192,7 +197,7 @@ class Dataset:
             raise HapiError(self.where, str(error).partition(": ")[2], error.code) from None
         # A round of fast data is some ten thousand lines: not on the loop.
         series, notes = await asyncio.to_thread(self._read, body, begin_ns, end_ns, at_edge)
-        self._say(notes)
+        self._tell(notes)
         return series
 
     def _read(
@@ -248,11 +253,13 @@ class Dataset:
             self._said = ""
             log.info("%s answers again", self.where)
 
-    def _say(self, notes: Sequence[str]) -> None:
-        text = "; ".join(notes)
-        if text and text != self._said:
-            self._said = text
-            log.warning("%s: %s", self.where, text)
+    def _tell(self, notes: Sequence[str]) -> None:
+        """Say what was left out, of each kind once an hour: the numbers in it change from round to round."""
+        for note in notes:
+            kind, now = _NUMBER.sub("#", note), time.monotonic()
+            if now >= self._told.get(kind, now):
+                self._told = {kind: now + _NOTE_S, **{k: at for k, at in self._told.items() if k != kind}}
+                log.warning("%s: %s", self.where, note)
 
 
 REFUSALS = (FetchError, HapiError, ArchiveError)

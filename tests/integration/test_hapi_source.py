@@ -10,8 +10,12 @@ import numpy as np
 import pytest
 from aiohttp import web
 from hapi_source_kit import FILL, HapiServer, ServedDataset, ServedParameter, ground_dataset
+from monitor_plugins.fetching import Fetcher, Manners, Stamp
 from monitor_plugins.hapi import Hapi
+from monitor_plugins.hapi.dataset import Server
 from monitor_plugins.hapi.options import FeedOptions, HapiOptions
+from monitor_plugins.hapi.protocol import read_binary, read_csv, read_info
+from monitor_plugins.hapi.samples import plan_of
 
 from monitor.plugins import Surroundings
 from monitor.testing import RecordingFeed, check_source
@@ -395,6 +399,79 @@ async def test_hapi_takes_what_can_be_used_of_an_answer(text: str, kept: set[int
     assert found == kept
 
 
+async def cut_off(request: web.Request) -> web.StreamResponse | None:
+    """An answer that ends before its length."""
+    if not request.path.endswith("/data"):
+        return None
+    response = web.StreamResponse(headers={"Content-Length": "5000"})
+    await response.prepare(request)
+    await response.write(GOOD.format(1).encode())
+    assert request.transport is not None
+    request.transport.close()
+    return response
+
+
+async def test_hapi_takes_nothing_of_an_answer_that_is_cut_off(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("monitor_plugins.fetching.FIRST_WAIT_S", 0.01)
+    server = HapiServer({"NUR/1s": station(10)})
+    server.fault = cut_off
+    async with server.running():
+        feed = RecordingFeed()
+        await brought(source(server), lambda: "cannot be reached" in caplog.text, feed)
+    assert feed.items == []
+    # As often as it may be tried in one round.
+    assert len(server.data_requests()) == 3
+
+
+NO_DATA = '{"HAPI":"3.2","status":{"code":1201,"message":"OK - no data for the interval"}}'
+
+
+@pytest.mark.parametrize(
+    "answer", [(200, ""), (200, NO_DATA), (404, NO_DATA)], ids=["empty", "said", "said as 404"]
+)
+async def test_hapi_takes_no_data_for_no_error(
+    answer: tuple[int, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """All three are how servers in use say it."""
+    server = HapiServer({"NUR/1s": station(60)})
+
+    async def nothing_before_half(request: web.Request) -> web.Response | None:
+        if request.query.get("start", "~") < "2017-09-07T08:30":
+            return web.Response(status=answer[0], text=answer[1])
+        return None
+
+    server.fault = nothing_before_half
+    async with server.running():
+        feed = RecordingFeed()
+        plugin = source(server, request_s=600.0)
+        await brought(plugin, lambda: newest(feed) >= T0_NS + 3600 * SECOND_NS, feed)
+        begun = [query["start"] for query in server.data_requests()]
+    assert min(values_of(feed, "NUR", "X")) == T0_NS + 1800 * SECOND_NS
+    # Where there is nothing, stretches grow: 10, 20 and 40 minutes.
+    assert begun[:3] == ["2017-09-07T08:00:00Z", "2017-09-07T08:10:00Z", "2017-09-07T08:30:00Z"]
+    assert "answers" not in caplog.text
+
+
+async def test_hapi_says_once_what_it_leaves_out(caplog: pytest.LogCaptureFixture) -> None:
+    server = HapiServer({"NUR/1s": station(10)})
+    lines = [GOOD.format(at) for at in range(10)]
+
+    async def growing(request: web.Request) -> web.Response | None:
+        if request.path.endswith("/data"):
+            return web.Response(
+                text="".join(lines) + "2017-09-07T08:00:03Z,1.0\n" * (1 + len(server.requests) % 3)
+            )
+        return None
+
+    server.fault = growing
+    async with server.running():
+        await brought(source(server), lambda: len(server.data_requests()) >= 5)
+    assert caplog.text.count("cannot be used") == 1
+    assert "answers again" not in caplog.text
+
+
 async def test_hapi_leaves_out_a_stretch_that_is_never_readable() -> None:
     bad = "2017-09-07T08:10:00Z"
 
@@ -514,3 +591,51 @@ def test_the_kit_serves_what_the_public_client_reads(tmp_path: Any) -> None:
                 np.testing.assert_array_equal(data["X"], expected)
                 field, _ = hapi(server.url, "FGM", fgm.parameters[0].name, *stretch, **options)
                 np.testing.assert_array_equal(field[fgm.parameters[0].name], fgm.parameters[0].values)
+
+
+async def test_hapi_reads_what_our_own_server_gives_out(tmp_path: Any) -> None:
+    """Written by somebody else, on another library: two readings of one specification that agree."""
+    from hapi_kit import offering, stored
+    from hapiclient import hapi
+
+    name, stretch = "TAR-BRZ/density", ("2017-09-07T00:00:00Z", "2017-09-08T00:00:00Z")
+    begin_ns, end_ns = (int(np.datetime64(text[:-1], "ns").astype(np.int64)) for text in stretch)
+    found = {}
+    with stored(tmp_path / "monitor.sqlite") as store:
+        async with offering(store.path) as own:
+            url = own.url
+            feed = FeedOptions(station="NUR", dataset=name, components={"H": "rho", "E": "mlt"}, units="nT")
+            for form in ("csv", "binary"):
+                options = HapiOptions(
+                    url=f"{url}/hapi", feeds=[feed], format=form, requests_per_minute=6000.0
+                )
+                async with Fetcher(Manners(6000.0)) as fetcher:
+                    server = Server(options, fetcher)
+                    await server.learn()
+                    body, _ = await server.info(name, Stamp())
+                    info = read_info(body or b"", name)
+                    plan = plan_of(feed, info, name)
+                    data = await server.data(name, [one.name for one in plan.parameters], begin_ns, end_ns)
+                    assert server.binary == (form == "binary")
+                    found[form] = (
+                        read_binary(data, info.parameters[0], plan.parameters, name)
+                        if server.binary
+                        else read_csv(data, plan.width, name)
+                    )
+            read, _ = await asyncio.to_thread(
+                hapi,
+                f"{url}/hapi",
+                name,
+                "rho,mlt",
+                *stretch,
+                cache=False,
+                usecache=False,
+                cachedir=str(tmp_path),
+            )
+    for records in found.values():
+        assert records.refused == 0
+        assert [str(np.datetime64(at, "ms")) + "Z" for at in (records.times_ns // 1_000_000).tolist()] == [
+            at.decode() for at in read["Time"]
+        ]
+        np.testing.assert_array_equal(records.values, np.stack([read["rho"], read["mlt"]], axis=1))
+    assert len(read) >= 12

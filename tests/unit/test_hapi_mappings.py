@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 from monitor_plugins.hapi.mappings import MAPPINGS, known_parameters
 from monitor_plugins.hapi.options import FeedOptions, HapiOptions
-from monitor_plugins.hapi.protocol import HapiError, Info, Parameter, Records
+from monitor_plugins.hapi.protocol import HapiError, Info, Parameter, Records, read_info
 from monitor_plugins.hapi.samples import plan_of, series_of
 from pydantic import ValidationError
 
@@ -47,6 +48,10 @@ def master(dataset: str) -> Info:
     found = cdf.cdf_info()
     parameters = []
     for name in (*found.zVariables, *found.rVariables):
+        if len(parameters) > 4 and not re.search(
+            "b_g|bulkv|temp|density|B_|gse|btotal|t3|magt3|vel|T_p", name
+        ):
+            continue  # some masters have hundreds, which take seconds to ask about
         about, attributes = cdf.varinq(name), cdf.varattsget(name)
         if attributes.get("VAR_TYPE") == "data" and about.Data_Type in (21, 22, 44, 45):
             fill = np.atleast_1d(attributes.get("FILLVAL", np.nan))[0]
@@ -106,6 +111,38 @@ def test_parameters_are_known_as_each_archive_calls_them() -> None:
         ("Bx", "By", "Bz"),
         ("B",),
     ]
+
+
+CSA = """{"HAPI": "3.2", "cadence": "PT0.044610S", "parameters": [
+ {"type": "isotime", "units": "UTC", "name": "time_tags", "length": 24, "fill": null},
+ {"type": "double", "name": "half_interval", "units": "s", "fill": "-1e30"},
+ {"type": "double", "name": "B_vec_xyz_gse", "units": "nT", "fill": "-1e30", "size": [3]},
+ {"type": "double", "name": "B_mag", "units": "nT", "fill": "-1.0E30"},
+ {"type": "double", "name": "sc_pos_xyz_gse", "units": "km", "fill": "-1.0E30", "size": [3]},
+ {"type": "integer", "name": "range", "units": "Unitless", "fill": "-9"}],
+ "startDate": "2000-12-02T07:00Z", "stopDate": "2024-09-29T09:00Z"}"""
+CDAWEB = """{"startDate": "2019-02-01T00:00Z", "stopDate": "2024-09-30T23:58:58Z", "cadence": "PT4.299S",
+ "maxRequestDuration": "PT4319850S", "resourceID": " ", "parameters": [
+ {"name": "Time", "type": "isotime", "units": "UTC", "length": 24, "fill": null, "x_cdf_DataType": "CDF_EPOCH"},
+ {"name": "Status__C1_UP_FGM", "type": "integer", "fill": "255", "units": " ", "size": [4]},
+ {"name": "B_xyz_gse__C1_UP_FGM", "type": "double", "fill": "-1.0E31", "units": "nT", "size": [3]}]}"""
+
+
+@pytest.mark.parametrize(
+    ("dataset", "answer", "names", "cadence_ns"),
+    [
+        ("C1_CP_FGM_FULL", CSA, ["B_vec_xyz_gse", "B_mag"], 44_610_000),
+        ("C1_UP_FGM", CDAWEB, ["B_xyz_gse__C1_UP_FGM"], 4_299_000_000),
+    ],
+)
+def test_recorded_answers_of_the_archives_are_understood(
+    dataset: str, answer: str, names: list[str], cadence_ns: int
+) -> None:
+    """Shortened from what the Cluster Science Archive and CDAWeb said of these datasets in 2024."""
+    about = read_info(answer.encode(), "here")
+    plan = plan_of(FeedOptions(craft="C1", dataset=dataset), about, "here")
+    assert [one.name for one in plan.parameters] == names
+    assert (plan.frame, about.cadence_ns, about.location) == ("gse", cadence_ns, "center")
 
 
 def test_components_that_the_operator_names_are_taken_in_his_units() -> None:
