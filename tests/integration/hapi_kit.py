@@ -19,6 +19,7 @@ from monitor.io.http.history import HistoryRoutes
 from monitor.io.http.offer import Offer
 from monitor.io.http.stream import StreamRoutes
 from monitor.io.store import Store
+from monitor.models.base import bundled
 from monitor.stages.notification import notification
 from monitor.types import REGIONS, SECOND_NS, Product, iso_time
 
@@ -263,7 +264,8 @@ async def offering(
     refused: Callable[[str], None] = lambda _: None,
 ) -> AsyncIterator[HttpServer]:
     """The server over a store."""
-    offer = Offer(path, CADENCES_S, "geospace-monitor", "ops@example.org", cross_origin)
+    models = {"flr": bundled("flr"), "region": bundled("region")}
+    offer = Offer(path, CADENCES_S, "geospace-monitor", "ops@example.org", cross_origin, models)
     stream = StreamRoutes(dict)
     server = HttpServer(
         "127.0.0.1:0",

@@ -19,15 +19,15 @@ class Offer:
         Time from one product of a subject to the next, by kind; kinds without one are left out.
     server_id : str
     contact : str
-    models : mapping
-        The folders of the models that are configured, by kind; one may be gone.
     cross_origin : bool
         Whether pages of other sites may read `/hapi`.
+    models : mapping
+        The folders of the models that are configured, by kind; one may be gone.
     """
 
     path: Path
     cadences_s: Mapping[str, float]
     server_id: str
     contact: str
-    models: Mapping[str, Path] = field(default_factory=dict)
     cross_origin: bool = False
+    models: Mapping[str, Path] = field(default_factory=dict)
