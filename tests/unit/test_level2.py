@@ -184,6 +184,19 @@ def test_late_samples_and_a_higher_level_revise_their_minutes_only() -> None:
     assert stage.feed(blocks(np.full((3, 60), np.nan), begin_s=240.0, level=4)) == []
 
 
+def test_late_samples_tell_the_spike_in_the_minute_before_them() -> None:
+    stage, values = level2(), field(600)
+    values[0, 178] += 40.0
+    pieces = blocks(values)
+    late = pieces.pop(3)
+    before = newest(stage.feed(pieces))
+    # Beside a gap it cannot be told from the beginning of something.
+    assert series([before[120]], "X")[58] == values[0, 178]
+    after = newest(stage.feed([late]))
+    assert (sorted(after), after[120].revision) == ([120, 180], 1)
+    assert np.isnan(series([after[120]], "X")[58])
+
+
 def test_silence_ends_the_wait_and_a_pause_loses_no_sample() -> None:
     stage, values = level2(), field(330)
     said = stage.feed(blocks(values))
