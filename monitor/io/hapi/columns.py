@@ -104,7 +104,8 @@ class Column:
     def _cell(self, value: Json) -> Cell:
         match self.type:
             case "double":
-                return float(value) if isinstance(value, int | float) and abs(value) < _LARGEST else FILL
+                known = number(value)
+                return FILL if known is None else known
             case "integer":
                 whole = isinstance(value, int) and -_LARGEST_INTEGER <= value <= _LARGEST_INTEGER
                 return int(value) if whole else -1
@@ -112,6 +113,11 @@ class Column:
                 return same_length(value) or NO_TIME
             case "string":
                 return _fitting(value, self.length) if isinstance(value, str) else UNKNOWN
+
+
+def number(value: Json) -> float | None:
+    """A number as a double; None for what is none, or too large for one."""
+    return float(value) if isinstance(value, int | float) and abs(value) < _LARGEST else None
 
 
 def at(*path: str) -> Getter:

@@ -20,6 +20,7 @@ from monitor.io.hapi.columns import (
     doubles,
     members,
     moment,
+    number,
     text,
     whole,
     words,
@@ -125,8 +126,8 @@ def _flr(_newest: Document) -> Columns:
 
 
 def _rho_si(document: Document) -> Json:
-    density = document.get("density_amu_cm3")
-    return density * _SI_DENSITY if isinstance(density, int | float) else None
+    density = number(document.get("density_amu_cm3"))
+    return None if density is None else density * _SI_DENSITY
 
 
 def _density(_newest: Document) -> Columns:
@@ -166,8 +167,8 @@ def _spectrum(newest: Document) -> Columns:
 
 def _grid(newest: Document) -> tuple[float, ...]:
     frequencies = newest.get("frequency_mHz")
-    known = frequencies if isinstance(frequencies, list) else []
-    return tuple(float(one) for one in known if isinstance(one, int | float)) or (0.0,)
+    known = map(number, frequencies if isinstance(frequencies, list) else [])
+    return tuple(one for one in known if one is not None) or (0.0,)
 
 
 def _on_grid(grid: Sequence[float], name: str) -> Getter:
@@ -178,8 +179,8 @@ def _on_grid(grid: Sequence[float], name: str) -> Getter:
         if not isinstance(frequencies, list) or not isinstance(values, list):
             return None
         row: list[Json] = [None] * len(grid)
-        for frequency, value in zip(frequencies, values, strict=False):
-            place = places.get(_nanohertz(frequency)) if isinstance(frequency, int | float) else None
+        for frequency, value in zip(map(number, frequencies), values, strict=False):
+            place = None if frequency is None else places.get(_nanohertz(frequency))
             if place is not None:
                 row[place] = value
         return row
@@ -193,7 +194,8 @@ def _nanohertz(frequency_mHz: float) -> int:
 
 def _profile(newest: Document) -> Columns:
     """The columns of the EMMA group, each with one place for every pair that the newest profile has."""
-    pairs = [str(pair) for pair in newest.get("pairs") or ()] or ["none"]
+    named = newest.get("pairs")
+    pairs = ([str(pair) for pair in named] if isinstance(named, list) else []) or ["none"]
 
     def by_pair(
         name: str, units: str | None, description: str, get: Callable[[Json], Json] = _itself

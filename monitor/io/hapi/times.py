@@ -21,6 +21,7 @@ _TIME = re.compile(
     r"(?:T(\d{2})(?::(\d{2})(?::(\d{2})(?:\.(\d*))?)?)?)?Z?",
     re.ASCII,
 )
+_PRODUCT_TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d+))?Z", re.ASCII)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
 # What a row of the store can have for a time.
@@ -69,9 +70,8 @@ def time_text(time_ns: int) -> str:
 
 def same_length(text: Json) -> str | None:
     """A time of a product (`2017-09-07T12:00:00Z`, with or without decimals) as it is given out; None for no time."""
-    if not isinstance(text, str) or len(text) < 20 or not text.endswith("Z") or not text.isascii():
-        return None
-    return f"{text[:19]}.{text[20:-1][:3].ljust(3, '0')}Z"
+    match = _PRODUCT_TIME.fullmatch(text) if isinstance(text, str) else None
+    return None if match is None else f"{match[1]}.{(match[2] or '')[:3].ljust(3, '0')}Z"
 
 
 def duration_text(seconds: float) -> str:
