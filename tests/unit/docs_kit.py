@@ -31,7 +31,11 @@ HTTP_PATHS = (
 KINDS = ("flr", "spectrum", "profile", "plasmapause", "region", "event", "health", "status")
 VERBS = ("start", "stop", "restart", "reload", "status", "enable", "disable", "edit", "cat", "reset-failed")
 # Blocks below these marks are taken at their word by other tests, which type them.
-TYPED = {"<!-- backup -->": "integration/test_restore.py", "<!-- restore -->": "integration/test_restore.py"}
+TYPED = {
+    "<!-- backup -->": "integration/test_restore.py",
+    "<!-- restore -->": "integration/test_restore.py",
+    "<!-- plugin: install -->": "unit/test_docs_plugin.py",
+}
 UNITS = ("geospace-monitor", "mosquitto", "prometheus", "prometheus-alertmanager", "grafana-server")
 
 
