@@ -102,7 +102,10 @@ def test_daemon_that_stood_for_three_hours_catches_up(
 
     go_on(T0_NS, LOST_NS)
     with hapi.in_thread(), closing(Listener(mosquitto.port)) as listener:
-        plugins = {"hapi": asking(hapi, by_hapi), "files": {"folder": str(folder), "poll_s": 0.5, "rest_s": 0.2}}
+        plugins = {
+            "hapi": asking(hapi, by_hapi),
+            "files": {"folder": str(folder), "poll_s": 0.5, "rest_s": 0.2},
+        }
         config = write_config(tmp_path / "away.yaml", mosquitto.url, **SETTINGS, plugins=plugins)
         with DaemonProcess(config) as daemon:
             wait_until_whole(listener, undisturbed, daemon, until_ns=LOST_NS)

@@ -261,7 +261,9 @@ def test_topic_without_an_input_is_rejected(store: Store) -> None:
     assert worker.read().rejected == {"none: no_decoder": 1}
 
 
-@pytest.mark.parametrize("topic", ["geospace/v1", "geospace/v1/flr/TAR-BRZ", "geospace/v1/later/x"])
+@pytest.mark.parametrize(
+    "topic", ["geospace/v1", "geospace/v1/flr/TAR-BRZ", "geospace/v1/impf/tar/pt1s/2/xyzs", "geospace/v1/x"]
+)
 def test_own_output_is_counted_and_never_decoded(
     store: Store, monkeypatch: pytest.MonkeyPatch, topic: str
 ) -> None:
