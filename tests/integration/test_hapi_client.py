@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import urllib.request
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import pytest
-from hapi_kit import CHAIN, CRAFT, PAIRS, SHADOWS, offering_in_thread, stored
+from hapi_kit import CADENCE_S, CHAIN, CRAFT, PAIRS, SHADOWS, T0_NS, offering_in_thread, stored
 from hapiclient import hapi
+from monitor_plugins.hapi.protocol import read_binary, read_csv, read_info
 
 from monitor.io.store import Store
-from monitor.types import REGIONS
+from monitor.types import REGIONS, SECOND_NS
 
 FILL = -1e31
 START, STOP = "2017-09-07T00:00:00Z", "2017-09-08T00:00:00Z"
@@ -273,3 +275,34 @@ def test_cache_of_the_client_takes_the_ids(server: str, tmp_path: Path) -> None:
     again, meta = hapi(server, "TAR-BRZ/density", "rho", START, STOP, **options)
     assert first.tolist() == again.tolist()
     assert meta["parameters"][1]["name"] == "rho"
+
+
+def test_own_source_of_hapi_reads_the_same(server: str, store: Store) -> None:
+    """Written from the specification by itself: what it takes from other servers it takes from this one."""
+
+    def get(path: str) -> bytes:
+        with urllib.request.urlopen(f"{server}/{path}") as answer:
+            body: bytes = answer.read()
+            return body
+
+    asked = "dataset=TAR-BRZ/density&parameters=rho,rho_interval,mlt"
+    info = read_info(get(f"info?{asked}"), "here")
+    assert [(one.name, one.kind, one.columns) for one in info.parameters] == [
+        ("Time", "isotime", 1),
+        ("rho", "double", 1),
+        ("rho_interval", "double", 2),
+        ("mlt", "double", 1),
+    ]
+    assert info.parameters[1].fills == (FILL,)
+    assert (info.major, info.cadence_ns, info.location) == (3, 1800 * SECOND_NS, "end")
+    data = f"data?{asked}&start={START}&stop={STOP}"
+    text = read_csv(get(data), 4, "here")
+    binary = read_binary(get(f"{data}&format=binary"), info.parameters[0], info.parameters[1:], "here")
+    documents = list(store.products("flr", "TAR-BRZ", *EVER))
+    assert text.refused == binary.refused == 0
+    np.testing.assert_array_equal(
+        text.times_ns, [T0_NS + place * CADENCE_S * SECOND_NS for place in range(12)]
+    )
+    np.testing.assert_array_equal(text.values[:, 0], [number(one["density_amu_cm3"]) for one in documents])
+    np.testing.assert_array_equal(binary.times_ns, text.times_ns)
+    np.testing.assert_array_equal(binary.values, text.values)
