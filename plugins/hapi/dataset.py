@@ -222,7 +222,7 @@ class Dataset:
             complete=complete,
             where=self.where,
         )
-        if series:
+        if series and self.domain is Domain.GROUND:
             self._step_ns = series[-1].step_ns
         return series, notes
 

@@ -211,7 +211,7 @@ def series_of(
     Parameters
     ----------
     steps_ns : sequence of int
-        What the step of a station may be, the likeliest first: a few records may not show it.
+        What the step may be, the likeliest first: a few records may not show it.
     complete : bool
         Whether the last records are the last there will be: else the cells of a spacecraft whose neighbourhood is
         not there yet wait for it.
@@ -225,7 +225,7 @@ def series_of(
     if feed.craft is None:
         series, more = _of_station(feed, plan, times, columns, steps_ns, where)
     else:
-        series, more = _of_craft(feed, plan, times, columns, where)
+        series, more = _of_craft(feed, plan, times, columns, steps_ns, where)
         if not complete:
             end_ns = min(end_ns, settled_ns(int(times.max())))
     return [
@@ -301,17 +301,20 @@ def _grid_at(times: IntArray, step_ns: int) -> Grid | None:
 
 
 def _of_craft(
-    feed: FeedOptions, plan: Plan, times: IntArray, values: FloatArray, where: str
+    feed: FeedOptions, plan: Plan, times: IntArray, values: FloatArray, steps_ns: Sequence[int], where: str
 ) -> tuple[list[SourceSeries], list[str]]:
     values, notes = _within(plan.components, craft_fill_to_nan(values), CRAFT_LIMITS)
     kept, _ = in_order(times, where)
     if kept.size < 2:
         return [], notes
     middle = times[kept]
-    if plan.shift:
-        middle = middle + round(plan.shift * usual_step_ns(middle, where))
+    seen_ns = usual_step_ns(middle, where)
+    # Where many samples are missing the median is of how many, and not of how long each is.
+    step_ns = next((one for one in steps_ns if one / 3 <= seen_ns <= 3 * one), seen_ns)
+    middle = middle + round(plan.shift * step_ns)
     components, values = derive_totals(plan.components, values[:, kept])
-    return to_grid(CraftSamples(middle, components, values, plan.frame), feed.subject, where), notes
+    samples = CraftSamples(middle, components, values, plan.frame)
+    return to_grid(samples, feed.subject, where, step_ns), notes
 
 
 def settled_ns(last_ns: int) -> int:

@@ -90,10 +90,14 @@ def is_even(times_ns: IntArray) -> bool:
     return bool((np.abs(since - (since + step_ns // 2) // step_ns * step_ns) <= _EVEN_NS).all())
 
 
-def to_grid(samples: CraftSamples, source: str, path: str) -> list[SourceSeries]:
-    """Bring samples to the grid; a gap longer than `LONGEST_FILL` cells splits them. Raises ArchiveError."""
+def to_grid(samples: CraftSamples, source: str, path: str, step_ns: int | None = None) -> list[SourceSeries]:
+    """Bring samples to the grid; a gap longer than `LONGEST_FILL` cells splits them. Raises ArchiveError.
+
+    Their usual step is the one between them, where `step_ns` does not tell it: a few samples may not show it.
+    """
     middle_ns = samples.middle_ns
-    step_ns = usual_step_ns(middle_ns, path)
+    if step_ns is None:
+        step_ns = usual_step_ns(middle_ns, path)
     cells = cells_near(middle_ns)
     steps_ns = np.broadcast_to(np.int64(step_ns), middle_ns.shape)
     values = cell_values(cells, middle_ns, steps_ns, samples.values.T).T
