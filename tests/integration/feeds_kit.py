@@ -35,7 +35,7 @@ HOUR_NS: Final = 3600 * SECOND_NS
 MINUTE_NS: Final = 60 * SECOND_NS
 T0_NS: Final = 1_497_499_200 * SECOND_NS
 """2017-06-15T04:00:00Z: daylight over the whole chain, also at the other ends of its field lines."""
-HOURS: Final = 12
+HOURS: Final = 10
 END_NS: Final = T0_NS + HOURS * HOUR_NS
 CHAIN: Final = "emma"
 STATIONS: Final = tuple(station for station in EMMA if station[0] in ("OUJ", "HAN", "NUR", "TAR", "BRZ"))
