@@ -31,7 +31,7 @@ from monitor.cli.options import (
 )
 from monitor.config import Config, load_config
 from monitor.errors import ConfigurationError, MonitorError
-from monitor.plugins import added_stages, installed, unusable_plugins
+from monitor.plugins import added_stages, installed, plugged_models, unusable_plugins
 from monitor.types import SECOND_NS
 
 __all__ = ["EXIT_CONFIGURATION", "EXIT_DONE", "EXIT_FAILED", "main"]
@@ -242,6 +242,7 @@ def _process(options: argparse.Namespace) -> int:
             smooth=options.smooth,
             progress=sys.stderr.isatty(),
             added=added_stages(config, registry),
+            models=plugged_models(config, registry),
         )
     said = [f"{report.samples} samples"]
     if config.pair_list or not config.craft:
@@ -274,7 +275,8 @@ def _checked(options: argparse.Namespace) -> Config:
     file, registry = config_path(options), installed()
     config = load_config(file, registry)
     unusable: dict[tuple[str | int, ...], str] = {
-        ("models", kind): f"models.{kind}: {why}" for kind, why in unusable_models(config).items()
+        ("models", kind): f"models.{kind}: {why}"
+        for kind, why in unusable_models(config, plugged_models(config, registry)).items()
     }
     unusable |= unusable_plugins(config, registry)
     if unusable:

@@ -63,6 +63,7 @@ def agreement_faults(
     _check_mqtt(document, values.get("mqtt", Mqtt()))
     _check_http(document, values.get("http", Http()))
     _check_injection(document, values, pairs)
+    _check_models(document, values)
     _check_numbers(document, values)
 
 
@@ -281,6 +282,22 @@ def _check_injection(document: Document, values: Mapping[str, Any], pairs: list[
         models=values.get("models", Models()),
     ):
         _add(document, ("injection", key), message)
+
+
+def _check_models(document: Document, values: Mapping[str, Any]) -> None:
+    models: Models = values.get("models", Models())
+    chosen = {"flr": models.flr, "region": models.region}
+    for name, entry in values.get("plugins", {}).items():
+        if entry.kind == "model" and name not in chosen.values():
+            message = f"{name} is a model that nothing asks for; write models: {{flr: {name}}} or {{region: {name}}}"
+            _add(document, ("plugins", name), message)
+        for kind, choice in chosen.items():
+            if choice == name and entry.kind != "model":
+                _add(
+                    document,
+                    ("models", kind),
+                    f"{name} is switched on under plugins as a {entry.kind}, and no model",
+                )
 
 
 def _check_numbers(document: Document, values: Mapping[str, Any]) -> None:

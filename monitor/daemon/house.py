@@ -9,11 +9,13 @@ from dataclasses import dataclass, field
 from monitor.config import Config
 from monitor.daemon.degradation import Degradation
 from monitor.daemon.link import Filters
-from monitor.daemon.plugged import Plugged, plugin_reasons
+from monitor.daemon.plugged import Plugged
 from monitor.daemon.publisher import Publisher
+from monitor.daemon.reading import Reading
+from monitor.daemon.standing import plugin_reasons
 from monitor.daemon.thread import WorkerThread
 from monitor.daemon.waiting import patiently
-from monitor.daemon.worker import Reading, Worker
+from monitor.daemon.worker import Worker
 from monitor.errors import StoreDamagedError, StoreError
 from monitor.io.metrics import Metrics
 from monitor.io.mqtt import MqttLink

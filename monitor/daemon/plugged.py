@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from monitor.config import Config, PluginEntry
+from monitor.config import Config
 from monitor.daemon.intake import IntakeLoop
 from monitor.daemon.sinks import SinkTask
 from monitor.daemon.sources import SourceTask
@@ -18,7 +18,7 @@ from monitor.errors import PluginError
 from monitor.io.metrics import PluginMetrics
 from monitor.io.store import Store
 from monitor.plugins import Registry, surroundings_of
-from monitor.types import SECOND_NS, Json, Standing, iso_time
+from monitor.types import Json, Standing
 
 logger = logging.getLogger(__name__)
 
@@ -103,30 +103,3 @@ class Plugged:
         """What `/api/status` says of each beside how it stands."""
         tasks: dict[str, SourceTask | SinkTask] = {**self._sources, **self._sinks}
         return {name: task.page() for name, task in tasks.items()}
-
-
-def plugin_pages(
-    entries: Mapping[str, PluginEntry], standing: Mapping[str, Standing], more: Mapping[str, Json]
-) -> dict[str, Json]:
-    """The object `plugins` of `/api/status`: those that are switched on, and the decoders of the inputs."""
-    return {
-        name: {
-            "plugin": entries[name].plugin if name in entries else name,
-            "kind": entries[name].kind if name in entries else "decoder",
-            "state": stands.state,
-            "reason": stands.reason,
-            "since": iso_time(stands.since_ns // SECOND_NS * SECOND_NS),
-            "restarts": stands.restarts,
-            **more.get(name, {}),
-        }
-        for name, stands in sorted(standing.items())
-    }
-
-
-def plugin_reasons(standing: Mapping[str, Standing]) -> dict[str, str]:
-    """A line for each plugin that is not at work, by concern."""
-    return {
-        f"plugin_{name}": f"plugin {name} is {stands.state}: {stands.reason}"
-        for name, stands in standing.items()
-        if stands.reason is not None
-    }

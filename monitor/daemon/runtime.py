@@ -26,12 +26,14 @@ from monitor.daemon.intake import IntakeLoop
 from monitor.daemon.lasting import Lasting
 from monitor.daemon.link import Filters, open_link
 from monitor.daemon.offering import http_server, offered
-from monitor.daemon.plugged import Plugged, plugin_pages
+from monitor.daemon.plugged import Plugged
 from monitor.daemon.publisher import Publisher
+from monitor.daemon.reading import Reading
+from monitor.daemon.standing import plugin_pages
 from monitor.daemon.status import status_line, status_message, status_page
 from monitor.daemon.thread import WorkerThread
 from monitor.daemon.waiting import end, within
-from monitor.daemon.worker import Reading, Worker
+from monitor.daemon.worker import Worker
 from monitor.errors import StoreError
 from monitor.io.broker import LocalBroker
 from monitor.io.http import HttpServer
@@ -347,11 +349,10 @@ class Daemon:
             missing=self._worker.pipeline.missing_models if self._up else {},
             stale=self._metrics.is_stale,
             injection=self._injection.page() if self._up else {},
-            plugins=self._plugin_pages() if self._up else {},
+            plugins=plugin_pages(self._config.plugins, self._house.standing(), self._plugged.pages())
+            if self._up
+            else {},
         )
-
-    def _plugin_pages(self) -> Json:
-        return plugin_pages(self._config.plugins, self._house.standing(), self._plugged.pages())
 
     def _queues(self) -> dict[str, int]:
         return {

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from monitor import __version__
 from monitor.config import Config, shadow_sources, shadow_subjects
-from monitor.daemon.worker import Reading
+from monitor.daemon.reading import Reading
 from monitor.models.base import ModelInfo
 from monitor.types import SECOND_NS, Json, iso_time
 

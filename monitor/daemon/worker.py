@@ -13,15 +13,16 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 
 from monitor.config import Config
 from monitor.daemon.added import AddedStages
 from monitor.daemon.bursts import bounded
 from monitor.daemon.checkpoint import Checkpoints
 from monitor.daemon.failures import Failures
+from monitor.daemon.reading import Reading
 from monitor.daemon.reception import Reception
 from monitor.daemon.recovery import Reach, Recovery, pieces, stored_product, subjects_of
+from monitor.daemon.standing import model_standing
 from monitor.daemon.watched import show_watched
 from monitor.errors import DecodeError, StoreDamagedError, StoreError
 from monitor.io.metrics import Metrics
@@ -30,8 +31,8 @@ from monitor.io.store.rows import content
 from monitor.io.store.spectra import SpectrumRow, spectrum_row
 from monitor.pipeline import Pipeline
 from monitor.pipeline.added import PREFIX
-from monitor.plugins import Registry, Taken, installed
-from monitor.types import SECOND_NS, Json, Message, Product, SampleBlock, Standing, Tick
+from monitor.plugins import Registry, Taken, installed, plugged_models
+from monitor.types import SECOND_NS, Json, Message, Product, SampleBlock, Tick
 
 logger = logging.getLogger(__name__)
 
@@ -40,25 +41,6 @@ SOURCE_STATE = "source:"
 _STATE_INTERVAL_NS = 60 * SECOND_NS
 # Those that belong to a window, whose end tells how late they come.
 _WINDOWED = frozenset({"flr", "profile", "plasmapause", "region"})
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """What the worker knew at one moment: a copy that other threads may read while it works on."""
-
-    source_clocks: Mapping[str, int] = field(default_factory=dict)
-    health: Mapping[str, str] = field(default_factory=dict)
-    latest: Mapping[str, Json] = field(default_factory=dict)
-    chains: Mapping[str, Json] = field(default_factory=dict)
-    regions: Mapping[str, Json] = field(default_factory=dict)
-    events: Sequence[Json] = ()
-    rejected: Mapping[str, int] = field(default_factory=dict)
-    too_late_samples: int = 0
-    # Why what is said may not be all, by concern; and when this was read (ns UTC).
-    failing: Mapping[str, str] = field(default_factory=dict)
-    read_ns: int = 0
-    # How decoders and added stages stand, by name.
-    plugins: Mapping[str, Standing] = field(default_factory=dict)
 
 
 class Worker:
@@ -91,6 +73,7 @@ class Worker:
     ) -> None:
         self._config = config
         self._wall_ns = wall_ns
+        self._begun_ns = wall_ns()
         self._on_step = on_step
         self._store = store
         self._metrics = metrics
@@ -99,6 +82,7 @@ class Worker:
         registry = installed(config.isolation) if registry is None else registry
         self._reception = Reception(config, registry, metrics, self._failures)
         self._added = AddedStages(config, registry, metrics.plugins)
+        self._models = plugged_models(config, registry)
         self.pipeline = self._new_pipeline()
         # The newest objects of these kinds by subject, and the open events by `data_id`.
         self._latest: dict[str, dict[str, Json]] = {"flr": {}, "plasmapause": {}, "region": {}}
@@ -281,7 +265,11 @@ class Worker:
                 {part: line for part, line in failing.items() if not part.startswith(PREFIX)}
             ),
             self._wall_ns(),
-            {**self._reception.routes.standing(), **self._added.standing(failing)},
+            {
+                **self._reception.routes.standing(),
+                **self._added.standing(failing),
+                **model_standing(self._config, self.pipeline.missing_models, self._begun_ns),
+            },
         )
 
     def _new_pipeline(self) -> Pipeline:
@@ -291,6 +279,7 @@ class Worker:
             on_failure=self._failures.note,
             added=self._added.make(),
             spectra=self._config.store.spectra_retention_h > 0,
+            models=self._models,
         )
 
     def _checkpoint(self) -> dict[str, str]:

@@ -19,6 +19,7 @@ from monitor.io.files.series import SourceSeries, interleave
 from monitor.jobs.panels import Panels
 from monitor.jobs.profiles import Profiles
 from monitor.pipeline import Pipeline
+from monitor.plugins.models import PluggedModels, no_plugged_models
 from monitor.plugins.reading import file_readers
 from monitor.stages.base import ProductStage
 from monitor.types import SECOND_NS, Domain, Product, SampleBlock
@@ -125,6 +126,7 @@ def process_series(
     smooth: bool = False,
     progress: bool = False,
     added: Mapping[str, ProductStage] | None = None,
+    models: PluggedModels = no_plugged_models,
 ) -> ProcessReport:
     """Run series through the pipeline and write the same objects that the daemon publishes.
 
@@ -146,8 +148,11 @@ def process_series(
         Whether to draw a progress bar.
     added : mapping, optional
         Stages of plugins, by name: what they say is written too.
+    models : callable, optional
+        Gives the learned models of plugins by the names under `models`.
     """
-    pipeline, report = Pipeline(config, smooth=smooth, added=added), ProcessReport()
+    pipeline = Pipeline(config, smooth=smooth, added=added, models=models)
+    report = ProcessReport()
     written = _KINDS.union(*(stage.kinds for stage in (added or {}).values()))
     piece_ns = _piece_ns(used, config)
     total, rows, labels = sum(one.count for one in used), Profiles(), _RegionLabels()

@@ -321,7 +321,11 @@ def load_flr(choice: str, settings: SpectralSettings) -> FlrModel | None:
     """
     if choice == "physical":
         return None
-    model = _bundled() if choice == "auto" else FlrModel.load(Path(choice))
+    return fitting(_bundled() if choice == "auto" else FlrModel.load(Path(choice)), settings, choice)
+
+
+def fitting(model: FlrModel, settings: SpectralSettings, choice: str) -> FlrModel | None:
+    """The model where it knows such spectra; else None where the choice is `auto`, or ModelError."""
     trained = model.parameters.spectra
     if trained == settings:
         return model

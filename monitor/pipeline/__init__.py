@@ -10,20 +10,20 @@ from functools import partial
 
 from monitor.config import Config, shadow_sources, shadow_subjects
 from monitor.models.base import ModelInfo
-from monitor.models.flr import FlrModel, load_flr
+from monitor.models.flr import FlrModel
 from monitor.pipeline.added import Added
 from monitor.pipeline.chains import Chains, Keeper, Kp
 from monitor.pipeline.guard import ALL, Failure, Guard, Watch, items_of, pairs_in, rows_of
-from monitor.pipeline.loading import loaded
+from monitor.pipeline.loading import flr_model, loaded
 from monitor.pipeline.settings import (
     conditioning_parameters,
     line_field,
     resonance_parameters,
-    spectral_settings,
     spectrum_parameters,
     window_parameters,
 )
 from monitor.pipeline.space import Space, craft_patience, real
+from monitor.plugins.models import PluggedModels, no_plugged_models
 from monitor.stages.admission import Admission
 from monitor.stages.base import ProductStage
 from monitor.stages.classify import ClassifyStage
@@ -68,6 +68,8 @@ class Pipeline:
         Stages of plugins, by their names in the configuration; what they say comes after all else of the same input.
     spectra : bool
         Give the `spectrum` objects also where they are not configured.
+    models : callable, optional
+        Gives the learned models of plugins by the names under `models`.
 
     Raises
     ------
@@ -84,6 +86,7 @@ class Pipeline:
         on_failure: Callable[[Failure], None] | None = None,
         spectra: bool = False,
         added: Mapping[str, ProductStage] | None = None,
+        models: PluggedModels = no_plugged_models,
     ) -> None:
         # What is fed with synthetic signals is labelled like all else, and nothing real is held against it.
         self._shadows = shadow_sources(config.injection) | shadow_subjects(config.injection)
@@ -105,10 +108,10 @@ class Pipeline:
         self._resonance = ResonanceStage(resonance_parameters(config))
         places = Places(used, pairs)
         self._physical = PhysicalStage(places)
-        model = loaded("flr", lambda: load_flr(config.models.flr, spectral_settings(config)), missing)
+        model = loaded("flr", lambda: flr_model(config, models), missing)
         self._learned = None if model is None else _Learned.of(model, places, windows, smooth=smooth)
         info = None if model is None else model.info
-        self._space = Space.of(config, self._guard, missing)
+        self._space = Space.of(config, self._guard, missing, models)
         self._models = (() if info is None else (info,)) + self._space.models
         self._product = FlrProductStage(
             windows.cadence_ns,

@@ -10,16 +10,16 @@ from itertools import chain
 
 from monitor.config import Config, shadow_subjects
 from monitor.models.base import ModelInfo
-from monitor.models.region import load_region
 from monitor.pipeline.chains import Keeper
 from monitor.pipeline.guard import ALL, Guard, items_of
-from monitor.pipeline.loading import loaded
+from monitor.pipeline.loading import loaded, region_model
 from monitor.pipeline.settings import (
     craft_crossing_parameters,
     craft_window_parameters,
     in_ns,
     region_label_parameters,
 )
+from monitor.plugins.models import PluggedModels, no_plugged_models
 from monitor.stages.craft_event import CraftEventStage
 from monitor.stages.craft_window import CraftWindowStage
 from monitor.stages.health import HealthStage, Patience, SourceClocks
@@ -67,11 +67,15 @@ class Space:
     shadows: frozenset[str]
 
     @classmethod
-    def of(cls, config: Config, guard: Guard, missing: dict[str, str] | None = None) -> Space:
+    def of(
+        cls,
+        config: Config,
+        guard: Guard,
+        missing: dict[str, str] | None = None,
+        models: PluggedModels = no_plugged_models,
+    ) -> Space:
         """The stages as configured; a model that cannot be used is told in `missing`, else ModelError is raised."""
-        model = None
-        if config.craft:
-            model = loaded("region", lambda: load_region(config.models.region), missing)
+        model = loaded("region", lambda: region_model(config, models), missing)
         info = None if model is None else model.info
         return cls.with_model(config, guard, model, () if info is None else (info,))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from monitor.plugins.base import GROUPS, Feed, Sink, Source, StoredProduct, Taken
 from monitor.plugins.found import Found, Home
+from monitor.plugins.models import PluggedModels, plugged_models
 from monitor.plugins.registry import Registry, installed, unusable_plugins
 from monitor.plugins.stages import added_stages
 from monitor.plugins.surroundings import surroundings_of
@@ -16,6 +17,7 @@ __all__ = [
     "Home",
     "Kind",
     "Options",
+    "PluggedModels",
     "Registry",
     "Sink",
     "Source",
@@ -25,6 +27,7 @@ __all__ = [
     "Taken",
     "added_stages",
     "installed",
+    "plugged_models",
     "surroundings_of",
     "unusable_plugins",
 ]

@@ -20,7 +20,7 @@ METHODS: Final[Mapping[Kind, tuple[str, ...]]] = MappingProxyType(
         "source": ("run",),
         "decoder": ("decode",),
         "stage": ("feed", "snapshot", "restore"),
-        "model": (),
+        "model": ("model",),
         "sink": ("open", "write", "close"),
     }
 )

@@ -28,8 +28,8 @@ from jsonschema import Draft202012Validator
 
 from monitor import __version__
 from monitor.config import Config
+from monitor.daemon.reading import Reading
 from monitor.daemon.status import status_page
-from monitor.daemon.worker import Reading
 from monitor.io.http import api
 from monitor.io.http.api import description
 from monitor.io.store import Store

@@ -36,7 +36,7 @@ from crash_kit import (
 
 from monitor import pipeline
 from monitor.daemon.checkpoint import CURSOR, digest_of, sealed
-from monitor.pipeline import space
+from monitor.pipeline import loading
 
 # A seed is no smaller for being a small number: nothing to shrink.
 LIMITS = settings(
@@ -51,7 +51,7 @@ SEEDS = st.integers(0, 2**32)
 def _stages() -> Iterator[None]:
     """A made-up network for the regions, and resonances that are estimated once."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(space, "load_region", lambda _choice: NamedStub())
+        patch.setattr(loading, "load_region", lambda _choice: NamedStub())
         patch.setattr(pipeline, "ResonanceStage", RememberedResonances)
         yield
 

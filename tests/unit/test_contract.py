@@ -30,14 +30,14 @@ from monitor.config import Config, Input, StationEntry
 from monitor.config.http import Http
 from monitor.daemon.lasting import Lasting
 from monitor.daemon.offering import http_server
+from monitor.daemon.reading import Reading
 from monitor.daemon.status import status_message, status_page
-from monitor.daemon.worker import Reading
 from monitor.decoders.base import REASONS
 from monitor.io.hapi.forms import FORMS
 from monitor.io.metrics import STATION_STATES, Metrics, Watched, WatchedPair
 from monitor.io.mqtt.watch import LinkReading
 from monitor.models.base import ModelInfo
-from monitor.pipeline import Pipeline, space
+from monitor.pipeline import Pipeline, loading
 from monitor.science.region_map import are_neighbours
 from monitor.science.synthetic.ground import EMMA, GroundSimulator, quiet_day
 from monitor.stages.craft_event import SIDES
@@ -122,7 +122,7 @@ def craft_products() -> tuple[Product, ...]:
     blocks.append(replace(blocks[-1], t0_ns=blocks[-1].end_ns, values=blocks[-1].values.copy()))
     blocks[-1].values[region_stage_kit.DENSITY] = 30.0
     config = Config.model_validate({"craft": ["MMS1"], "craft_windows": {"bridge_ratio": 0.2}})
-    with patch.object(space, "load_region", lambda choice: _Network()):
+    with patch.object(loading, "load_region", lambda choice: _Network()):
         pipeline = Pipeline(config)
     found: list[Product] = []
     for block in blocks:

@@ -15,10 +15,10 @@ import pytest
 
 from monitor.config import Config
 from monitor.daemon.health import Part, ServiceManager, Watch
+from monitor.daemon.reading import Reading
 from monitor.daemon.service import Service
 from monitor.daemon.status import status_line
 from monitor.daemon.thread import WorkerThread
-from monitor.daemon.worker import Reading
 from monitor.types import SECOND_NS
 
 NOON_NS = 1_504_785_600 * SECOND_NS

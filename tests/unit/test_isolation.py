@@ -11,7 +11,7 @@ from region_stage_kit import StubModel, samples
 
 from monitor.config import Config
 from monitor.models.onnx import Session
-from monitor.pipeline import Pipeline, space
+from monitor.pipeline import Pipeline, loading
 from monitor.pipeline.guard import ALL, Failure
 from monitor.science.synthetic.ground import EMMA, GroundSimulator, quiet_day
 from monitor.stages import region_memory
@@ -271,7 +271,7 @@ def flight(pipeline: Pipeline) -> list[Product]:
 def test_spacecraft_that_a_stage_raises_for_takes_no_other_with_it(
     part: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(space, "load_region", lambda _choice: _Network())
+    monkeypatch.setattr(loading, "load_region", lambda _choice: _Network())
     right = flight(Pipeline(CRAFT))
     pipeline, failures = tolerant(CRAFT)
     stage = getattr(pipeline._space, part)
@@ -296,7 +296,7 @@ def test_spacecraft_that_a_stage_raises_for_takes_no_other_with_it(
 
 def test_spacecraft_whose_label_raised_begins_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     """As with a chain: the window that it raises for is remembered."""
-    monkeypatch.setattr(space, "load_region", lambda _choice: _Network())
+    monkeypatch.setattr(loading, "load_region", lambda _choice: _Network())
     right = {key[2] for key in said(flight(Pipeline(CRAFT)), "region")}
     advance, poison_ns = region_memory.advance, sorted(right)[3]
 
@@ -337,7 +337,7 @@ def test_network_that_breaks_while_it_runs_costs_labels_until_it_works_again(
 
 def test_ground_goes_on_where_all_of_space_raises(monkeypatch: pytest.MonkeyPatch) -> None:
     both = SHORT.model_copy(update={"craft": ("MMS1",), "models": SHORT.models})
-    monkeypatch.setattr(space, "load_region", lambda _choice: _Network())
+    monkeypatch.setattr(loading, "load_region", lambda _choice: _Network())
     pipeline, failures = tolerant(both)
     monkeypatch.setattr(pipeline._space.window, "feed", lambda _items: 1 / 0)
     found = [

@@ -20,7 +20,7 @@ from monitor.daemon.worker import Worker
 from monitor.decoders.native import native_payload, native_topic
 from monitor.io.metrics import Metrics
 from monitor.io.store import Store
-from monitor.pipeline import Pipeline, space
+from monitor.pipeline import Pipeline, loading
 from monitor.types import CELL_NS, SECOND_NS, Message, Product, SampleBlock, Tick, iso_time
 
 CONFIG = Config(craft=("MMS1", "C1"))
@@ -34,7 +34,7 @@ CELLS = [region for region in COURSE for _ in range(WINDOW)]
 @pytest.fixture(autouse=True)
 def model(monkeypatch: pytest.MonkeyPatch) -> None:
     """The bundled network is not what is tested."""
-    monkeypatch.setattr(space, "load_region", lambda choice: None if choice == "none" else _named())
+    monkeypatch.setattr(loading, "load_region", lambda choice: None if choice == "none" else _named())
 
 
 def _named() -> StubModel:
@@ -142,7 +142,7 @@ class TestPipeline:
         assert {product.kind for product in run(Pipeline(config))} == {"health"}
 
     def test_no_model_is_loaded_without_spacecraft(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(space, "load_region", None)
+        monkeypatch.setattr(loading, "load_region", None)
         assert Pipeline(Config()).feed([samples(["SW"] * 60)]) == []
 
     def test_flush_ends_an_offline_run(self) -> None:

@@ -20,7 +20,7 @@ from monitor.daemon.status import status_page
 from monitor.daemon.worker import Worker
 from monitor.io.metrics import Metrics
 from monitor.io.store import Store
-from monitor.pipeline import Pipeline, space
+from monitor.pipeline import Pipeline, loading
 from monitor.types import CELL_NS, SECOND_NS, Json, Product, Tick, iso_time
 
 
@@ -214,7 +214,7 @@ class TestSilence:
     def test_spacecraft_that_falls_silent_is_late_then_offline_and_its_label_goes(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(space, "load_region", lambda _choice: _Network())
+        monkeypatch.setattr(loading, "load_region", lambda _choice: _Network())
         pipeline, metrics = Pipeline(Config(craft=("MMS1",))), Metrics()
         for product in pipeline.feed([samples(["SW"] * 120)]):
             metrics.product(product)
