@@ -56,6 +56,8 @@ bench: $(VENV)/test.ready tools
 	$(BIN)/python benchmarks/craft_feed.py
 	$(BIN)/python benchmarks/region.py
 	$(BIN)/python benchmarks/injection.py
+	$(BIN)/python benchmarks/hapi.py
+	$(BIN)/python benchmarks/page.py
 
 # Everything is simulated from seeds: the same program gives the same models, but for rounding in the libraries.
 models: $(VENV)/test.ready
