@@ -59,3 +59,11 @@ def test_angles_and_total_give_the_horizontal_component(tmp_path: Path) -> None:
     np.testing.assert_allclose(rows["H"], expected)
     np.testing.assert_allclose(rows["Z"], expected * np.sqrt(3.0))
     assert series.angles == {"D", "I"}
+
+
+def test_angles_go_nowhere_where_they_would_pass_for_nanotesla(tmp_path: Path) -> None:
+    piece = one_series(tmp_path, iaga2002_text(block("HDZ"))).block(5, 9)
+    assert piece.components == ("H", "Z")
+    np.testing.assert_array_equal(piece.values, block("HDZ").values[[0, 2], 5:9])
+    # Of angles alone it is to be said that they are no vector.
+    assert one_series(tmp_path, iaga2002_text(block("DI"))).block(0, 1).components == ("D", "I")

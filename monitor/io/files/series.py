@@ -59,13 +59,20 @@ class SourceSeries:
         return self.t0_ns + self.count * self.step_ns
 
     def block(self, start: int, stop: int) -> SampleBlock:
-        """The samples `start` to `stop` (not included), without a copy."""
+        """The samples `start` to `stop` (not included), without a copy where there are no angles.
+
+        Angles are left out beside anything else: in a block without a processing level D is in nT.
+        """
+        components, values = self.components, self.values[:, start:stop]
+        rows = [row for row, name in enumerate(components) if name not in self.angles]
+        if 0 < len(rows) < len(components):
+            components, values = tuple(components[row] for row in rows), values[rows]
         return SampleBlock(
             self.source,
-            self.components,
+            components,
             self.t0_ns + start * self.step_ns,
             self.step_ns,
-            self.values[:, start:stop],
+            values,
             domain=self.domain,
             frame=self.frame,
         )
