@@ -229,9 +229,6 @@ def test_rows_without_a_time_are_left_out_and_year_may_have_two_digits() -> None
         "",
         "# MagPyBin",
         f"# MagPyBin OTHER_1_0001 {PLAIN}",
-        f"# MagPyBin {SENSOR} [x,y] [X,Y] [nT,nT] [1000] 6hLll 24",
-        f"# MagPyBin {SENSOR} [x,y] [X,Y] [nT,nT] [1000,0] 6hLll 24",
-        f"# MagPyBin {SENSOR} [x,y] [X,Y] [nT,nT] [1000,nan] 6hLll 24",
         f"# MagPyBin {SENSOR} [] [] [] [1] 6hL 16",
         f"# MagPyBin {SENSOR} {PLAIN}" + " " * 5000 + "x",
     ],
@@ -241,6 +238,45 @@ def test_bad_meta_is_refused_and_the_one_before_counts_on(text: str) -> None:
     found.decode(meta())
     assert reason(found, message("meta", text)) == "bad_meta"
     assert len(all_of(found, [data(range(5))])) == 1
+
+
+@pytest.mark.parametrize("multipliers", ["1000", "1000,0", "1000,nan", "1000,x"])
+def test_component_without_a_multiplier_is_refused(multipliers: str) -> None:
+    found = decoder()
+    found.decode(meta(f"[x,y] [X,Y] [nT,nT] [{multipliers}] 6hLll 24"))
+    assert reason(found, message("data", row(0, 1, 2))) == "bad_meta"
+
+
+@pytest.mark.parametrize(
+    ("about", "word"),
+    [
+        # As protocols of MARTAS 2.0.1 write them: GNSSHAT, DS2438, 4PL, BNO085, GP20S3, ObsDAQ's other channels.
+        ("[x,y,sectime] [lat,lon,gpstime] [deg,deg,] [1000000000,1000000000,0] 6hLqq6hL 80", "not_magnetic"),
+        (
+            "[t1,var1,var2,var3,var4] [T,RH,VDD,VAD,VIS] [degC,per,V,V,V,V] [1000,1000] 6hLlllll 40",
+            "not_magnetic",
+        ),
+        ("[x,y,z,f,var3] [U0,U90,Rho,Phase,F] [mV,mV,Ohm*m,mrad,Hz] [1,1,1,1,1] 6hLlllll 40", "not_magnetic"),
+        ("[mag_x,mag_y,mag_z] [mag_X,mag_Y,mag_Z] [nT,nT,nT] [10000,10000,10000] 6hLqqq 40", "no_component"),
+        (
+            "[x,y,z,dx,sectime] [NS,N,S,SNS,None] [pT,pT,pT,pT,None] [1000,1000,1000,1000,1] 6hLQQQq6hL 80",
+            "no_component",
+        ),
+        ("[var1,var2] [VOBSDAQ,TOBSDAQ] [V,degC] [10000,1000] 6hLlll6hL 72", "not_magnetic"),
+    ],
+)
+def test_meta_of_other_instruments_is_taken_and_says_why_they_are_not_used(about: str, word: str) -> None:
+    found = decoder()
+    assert found.decode(meta(about)) == []
+    keys = about[1 : about.index("]")].split(",")
+    assert reason(found, message("data", row(0, *[7] * len(keys)))) == word
+
+
+def test_sensor_may_have_any_printable_name() -> None:
+    found = decoder()
+    sensor = "FLUKE289\N{MICRO SIGN}VDC_1_0001"
+    assert found.decode(meta("[var1] [FLUKE] [\N{MICRO SIGN}VDC] [10000] 6hLl 20", sensor)) == []
+    assert reason(found, message("data", row(0, 7), sensor)) == "not_magnetic"
 
 
 def test_meta_with_blanks_in_its_lists_is_read() -> None:
@@ -317,7 +353,7 @@ def test_what_waits_is_bounded_by_number_and_by_bytes_and_the_oldest_goes_first(
     given_up = 0
     for number in range(60):
         try:
-            found.decode(message("data", long, f"A_{number % 6}_0001"))
+            found.decode(message("data", long, f"A_{number % 9}_0001"))
         except DecodeError as error:
             given_up += error.reason == "no_meta"
     waiting = {
@@ -326,6 +362,13 @@ def test_what_waits_is_bounded_by_number_and_by_bytes_and_the_oldest_goes_first(
     assert max(waiting.values()) <= max(MOST_BYTES, len(long))
     assert MOST_BYTES_IN_ALL // 2 < sum(waiting.values()) <= MOST_BYTES_IN_ALL
     assert given_up > 0
+
+
+def test_what_waited_is_held_to_the_time_at_which_it_comes_out() -> None:
+    found = decoder()
+    found.decode(data(range(5)))
+    set_back = Message(meta().topic, meta().payload, T0_NS - 3600 * SECOND_NS)
+    assert reason(found, set_back) == "time_out_of_range"
 
 
 def test_sensor_that_was_silent_longest_is_forgotten_for_those_beyond_five_hundred() -> None:

@@ -26,7 +26,8 @@ _NANOTESLAS: Final[Mapping[str, float]] = MappingProxyType(
 _DEGREES: Final[Mapping[str, float]] = MappingProxyType(
     {"deg": 1.0, "degree": 1.0, "degrees": 1.0, "arcmin": 1 / 60, "min": 1 / 60, "rad": 180 / np.pi}
 )
-_UNNAMED: Final = frozenset({"", "-", "none", "null", "arb"})
+# A unit that is none of the field's, of what is called a component of it: ObsDAQ writes mV unless it is told otherwise.
+_UNNAMED: Final = frozenset({"", "-", "none", "null", "arb", "mv", "v"})
 _COMPONENTS: Final = ("X", "Y", "Z", "H", "D", "E", "F")
 _VECTOR_KEYS: Final = frozenset({"x", "y", "z"})
 _MISSING: Final = (*MISSING_MARKS_nT, 999_999.0)
@@ -58,7 +59,7 @@ class _Column:
 class Columns:
     """The columns of one sensor that are components of the field.
 
-    Raises DecodeError: scalar_only, no_component, unit_unknown, not_magnetic, missing_key.
+    Raises DecodeError: scalar_only, no_component, unit_unknown, not_magnetic, missing_key, bad_meta.
     """
 
     def __init__(self, meta: Meta, sensor: str, options: SensorOptions, clock: Clock) -> None:
@@ -70,6 +71,9 @@ class Columns:
             if one is not None:
                 found.setdefault(one.component, one)
         self._columns = [found[name] for name in _COMPONENTS if name in found]
+        for one in self._columns:
+            if np.isnan(meta.multipliers[one.number]):
+                raise DecodeError("bad_meta", f"{sensor}: {meta.keys[one.number]} has no multiplier")
         self.components = tuple(one.component for one in self._columns)
         if not self.components:
             raise _nothing(meta, sensor)
@@ -125,15 +129,16 @@ def _column(meta: Meta, number: int, options: SensorOptions) -> _Column | None:
 def _nothing(meta: Meta, sensor: str) -> DecodeError:
     """Why there is no component: what the operator can do about it comes first."""
     where = f"options.sensors.{sensor}"
-    units = {unit.lower() for unit in meta.units}
-    vector = _VECTOR_KEYS.intersection(meta.keys)
-    if vector and units.intersection(_NANOTESLAS):
+    columns = list(zip(meta.keys, meta.elements, (unit.lower() for unit in meta.units), strict=True))
+    if any(unit in _NANOTESLAS for _, _, unit in columns):
         return DecodeError(
             "no_component",
             f"{sensor} calls its columns {', '.join(meta.elements)}: say in {where}.components which are the field",
         )
-    named = {element.upper() for element in meta.elements}.intersection(_COMPONENTS)
-    if vector and named and any(unit in _UNNAMED or unit == "mv" for unit in units):
+    if any(
+        key in _VECTOR_KEYS and element.upper() in _COMPONENTS and unit in _UNNAMED
+        for key, element, unit in columns
+    ):
         return DecodeError("unit_unknown", f"{sensor} sends {', '.join(meta.units)}: set {where}.nT_per_unit")
     return DecodeError(
         "not_magnetic", f"{sensor} measures {', '.join(meta.elements)}: no component of the field"

@@ -36,7 +36,8 @@ from monitor.types import (
 logger = logging.getLogger(__name__)
 
 _VERSION: Final = 1
-_SENSOR = re.compile(r"[A-Za-z0-9_.+-]{1,64}")
+# Some have a unit in their name, with whatever signs that has.
+_SENSOR = re.compile(r"[^\s/]{1,64}")
 _MOST_SENSORS: Final = 500
 _NOTHING: Final = SensorOptions()
 
@@ -91,7 +92,7 @@ class MartasDecoder:
             )
         path, sensor, leaf = levels
         place = path.rpartition("/")[2]
-        if not _SENSOR.fullmatch(sensor):
+        if not (_SENSOR.fullmatch(sensor) and sensor.isprintable()):
             raise DecodeError("bad_topic", f"{sensor[:60]!r} cannot name a sensor, as LEMI036_1_0001 does")
         options = self._options.sensors.get(sensor, _NOTHING)
         if leaf == "dict" or options.ignore:

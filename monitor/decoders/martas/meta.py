@@ -25,7 +25,10 @@ _LINE = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Meta:
-    """What one sensor's columns are. `text` is the line as it came, which is also how it is kept."""
+    """What one sensor's columns are. `text` is the line as it came, which is also how it is kept.
+
+    Names that are left out are empty, and a multiplier that is none is NaN.
+    """
 
     text: str
     keys: tuple[str, ...]
@@ -76,26 +79,19 @@ def parse_meta(payload: bytes, sensor: str) -> Meta:
     if name != sensor:
         raise DecodeError("bad_meta", f"{name[:60]!r} in the line, {sensor} in the topic")
     keys, elements, units, factors = ([cell.strip() for cell in part.split(",")] for part in lists)
-    if not keys[0] or len(keys) > _MOST_COLUMNS or len(keys) != len(factors):
-        raise DecodeError(
-            "bad_meta", f"{sensor}: {len(keys)} keys with {len(factors)} multipliers: {text[:120]!r}"
-        )
-    # Elements and units are only names: what is left out is unknown.
+    if not keys[0] or len(keys) > _MOST_COLUMNS:
+        raise DecodeError("bad_meta", f"{sensor}: found {len(keys)} keys: {text[:120]!r}")
+    # Some sensors have too few names or too many, and a multiplier of 0 for their second time: what is not there is
+    # unknown, which matters only to columns that are used.
     missing = [""] * len(keys)
-    return Meta(
-        text,
-        tuple(keys),
-        tuple([*elements, *missing][: len(keys)]),
-        tuple([*units, *missing][: len(keys)]),
-        tuple(_multiplier(factor, sensor) for factor in factors),
-    )
+    elements, units, factors = ([*cells, *missing][: len(keys)] for cells in (elements, units, factors))
+    return Meta(text, tuple(keys), tuple(elements), tuple(units), tuple(map(_multiplier, factors)))
 
 
-def _multiplier(text: str, sensor: str) -> float:
+def _multiplier(text: str) -> float:
+    """The number, or NaN where nothing can be divided by it."""
     try:
         value = float(text)
     except ValueError:
-        value = 0.0
-    if not math.isfinite(value) or value == 0.0:
-        raise DecodeError("bad_meta", f"{sensor}: found the multiplier {text[:40]!r}")
-    return value
+        return math.nan
+    return value if math.isfinite(value) and value else math.nan
