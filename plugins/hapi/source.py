@@ -235,7 +235,18 @@ class Hapi:
         step_ns = dataset.info.cadence_ns or SECOND_NS
         shortest_ns = max(round(self._options.shortest_gap_s * SECOND_NS), 2 * step_ns)
         long = [gap for gap in gaps if gap[1] - gap[0] >= shortest_ns]
-        return self._attempts.due(dataset.key, long, time.time())
+        due = self._attempts.due(dataset.key, long, time.time())
+        if due and due[0][0] == begin_ns and not await self._was_there(dataset, feed, begin_ns):
+            # Before the first sample nothing is missing: nobody watched yet.
+            return due[1:]
+        return due
+
+    async def _was_there(self, dataset: Dataset, feed: Feed, time_ns: int) -> bool:
+        """Whether anything of a dataset's source is stored from before a time, as long as windows are revised."""
+        assert dataset.plan is not None
+        before_ns = time_ns - self._horizons[dataset.domain].revise_ns
+        gaps = await feed.gaps(dataset.subject, before_ns, time_ns, dataset.plan.components)
+        return gaps != [(before_ns, time_ns)]
 
     async def _missing(self, dataset: Dataset, gap: Gap) -> list[SourceSeries]:
         """What the server has of a gap; nothing else of the same times is handed over again."""

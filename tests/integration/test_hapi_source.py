@@ -299,6 +299,15 @@ async def test_hapi_fills_what_another_feed_left_out_and_brings_nothing_else() -
     assert max(one.end_ns for one in brought_blocks) == T0_NS + 2400 * SECOND_NS
 
 
+async def test_hapi_takes_what_was_before_its_first_sample_for_no_gap() -> None:
+    async with HapiServer({"NUR/1s": station(120)}).running() as server:
+        feed = RecordingFeed()
+        rounds = lambda: sum(endpoint == "info" for endpoint, _ in server.requests)  # noqa: E731
+        await brought(source(server, gap_attempts=3, look_back_s=1800.0), lambda: rounds() >= 4, feed)
+        assert min(query["start"] for query in server.data_requests()) >= "2017-09-07T09:30"
+    assert min(values_of(feed, "NUR", "X")) >= T0_NS + 5400 * SECOND_NS
+
+
 async def test_hapi_asks_for_a_gap_a_few_times_and_remembers_it_over_a_restart() -> None:
     served = station(60, hidden=[(T0_NS + 1200 * SECOND_NS, T0_NS + 1800 * SECOND_NS)])
     async with HapiServer({"NUR/1s": served}).running() as server:
