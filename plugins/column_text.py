@@ -36,6 +36,7 @@ _CELL = re.compile(_NUMBER)
 _GOOD: Final = "."
 _MISSING_nT: Final = 88_888.0
 _LONGEST_HEADER: Final = 40
+_LATEST_NS: Final = int(np.iinfo(np.int64).max)
 _WHOLE = re.compile(r"\b(XYZ|HDZ|HEZ)\b")
 _SINGLY = re.compile(r"\b(?:([A-Z][A-Z0-9]{1,7})\s+)?([XH])\s+(?:\1\s+)?([YDE])\s+(?:\1\s+)?(Z)\b")
 _IN_NAME = re.compile(r"(?:[0-9]{8})?([A-Za-z][A-Za-z0-9]{1,7})[._]")
@@ -184,7 +185,7 @@ def _time_ns(written: Sequence[str], number: int) -> int:
         time_ns = parse_time_ns(text)
     except DecodeError as error:
         raise DecodeError("bad_time", f"line {number}: {error.detail}") from None
-    if abs(time_ns) > np.iinfo(np.int64).max:
+    if time_ns > _LATEST_NS:
         raise DecodeError("bad_time", f"line {number}: the year {year} is beyond what can be counted")
     return time_ns
 
