@@ -10,10 +10,12 @@ import asyncio
 import base64
 import logging
 import random
+import ssl
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from pathlib import Path
 from typing import Final, Self
 from urllib.parse import urlsplit
 
@@ -89,11 +91,14 @@ class Manners:
         Of a whole request.
     maximum_bytes : int
         Largest answer, unpacked.
+    ca_file : Path or None
+        Authority that signed the server's certificate; None are those of the system.
     """
 
     requests_per_minute: float = 30.0
     timeout_s: float = 120.0
     maximum_bytes: int = 64 << 20
+    ca_file: Path | None = None
 
 
 class Fetcher:
@@ -114,10 +119,12 @@ class Fetcher:
         self._next_s = 0.0
 
     async def __aenter__(self) -> Self:
+        """Begin. Raises FetchError where `ca_file` cannot be used."""
         timeout = aiohttp.ClientTimeout(total=self._manners.timeout_s, sock_connect=30.0, sock_read=60.0)
         # No cookies, no proxies or passwords of the environment: what is asked is what the configuration says.
         self._session = aiohttp.ClientSession(
             timeout=timeout,
+            connector=aiohttp.TCPConnector(ssl=_tls(self._manners.ca_file)),
             cookie_jar=aiohttp.DummyCookieJar(),
             trust_env=False,
             headers={"User-Agent": f"geospace-monitor/{__version__}"},
@@ -171,6 +178,9 @@ class Fetcher:
                     if response.status not in (301, 302, 303, 307, 308):
                         return await self._taken(response, where)
                     url = _redirected(url, response, where)
+        except aiohttp.ClientConnectorCertificateError as error:
+            reason = f"its certificate is refused ({error.certificate_error}); name its authority in ca_file"
+            raise FetchError(where, reason, transient=False) from None
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             reason = f"cannot be reached ({type(error).__name__}: {_brief(error)})"
             raise _Later(FetchError(where, reason, transient=True)) from None
@@ -232,6 +242,14 @@ def fault_of_url(text: str) -> str | None:
     if parts.query or parts.fragment:
         return "leave out what comes after ? or #"
     return None
+
+
+def _tls(ca_file: Path | None) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=ca_file)
+    except OSError as error:  # ssl.SSLError is one
+        reason = f"cannot be read as certificates in PEM ({error.strerror or error})"
+        raise FetchError(str(ca_file), reason, transient=False) from None
 
 
 def _basic(user: str, password: str) -> str:

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from monitor.config.schema import FilePath
 from monitor.decoders.base import craft_id, parse_time_ns, station_code
 from monitor.decoders.native import CRAFT_LIMITS
 from monitor.errors import DecodeError
@@ -156,6 +157,9 @@ class HapiOptions(Options):
     """Where the server asks for one."""
     password_file: Annotated[str, Field(min_length=1)] | None = None
     """Its password: a path, or the name of a credential of systemd."""
+
+    ca_file: FilePath | None = None
+    """Authority that signed the server's certificate; by default those of the system."""
 
     @model_validator(mode="after")
     def _agreeing(self) -> Self:

@@ -76,7 +76,9 @@ class Hapi:
     async def run(self, feed: Feed) -> None:
         """Poll until cancelled."""
         options = self._options
-        manners = Manners(options.requests_per_minute, options.timeout_s, options.maximum_bytes)
+        manners = Manners(
+            options.requests_per_minute, options.timeout_s, options.maximum_bytes, options.ca_file
+        )
         async with Fetcher(manners, self._credentials) as fetcher:
             server = Server(options, fetcher)
             datasets = [Dataset(one, options, server) for one in options.feeds]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -127,16 +128,16 @@ class HapiServer:
         ]  # fmt: skip
 
     @contextlib.asynccontextmanager
-    async def running(self, port: int = 0) -> AsyncIterator[HapiServer]:
+    async def running(self, port: int = 0, tls: ssl.SSLContext | None = None) -> AsyncIterator[HapiServer]:
         app = web.Application()
         for endpoint in ("capabilities", "about", "catalog", "info", "data"):
             app.router.add_get(f"/hapi/{endpoint}", self._answer)
         runner = web.AppRunner(app, shutdown_timeout=0.1)
         await runner.setup()
         try:
-            site = web.TCPSite(runner, "127.0.0.1", port)
+            site = web.TCPSite(runner, "127.0.0.1", port, ssl_context=tls)
             await site.start()
-            self.url = f"http://127.0.0.1:{runner.addresses[0][1]}/hapi"
+            self.url = f"http{'s' if tls else ''}://127.0.0.1:{runner.addresses[0][1]}/hapi"
             yield self
         finally:
             await runner.cleanup()

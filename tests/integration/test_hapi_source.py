@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Callable
 from typing import Any
 
@@ -10,12 +11,13 @@ import numpy as np
 import pytest
 from aiohttp import web
 from hapi_source_kit import FILL, HapiServer, ServedDataset, ServedParameter, ground_dataset
-from monitor_plugins.fetching import Fetcher, Manners, Stamp
+from monitor_plugins.fetching import Fetcher, FetchError, Manners, Stamp
 from monitor_plugins.hapi import Hapi
 from monitor_plugins.hapi.dataset import Server
 from monitor_plugins.hapi.options import FeedOptions, HapiOptions
 from monitor_plugins.hapi.protocol import read_binary, read_csv, read_info
 from monitor_plugins.hapi.samples import plan_of
+from tls_kit import Authority
 
 from monitor.plugins import Surroundings
 from monitor.testing import RecordingFeed, check_source
@@ -580,6 +582,21 @@ async def test_hapi_gives_its_password_to_its_own_server_alone(
     assert other.headers
     assert all("Authorization" not in headers for headers in other.headers)
     assert "hush" not in caplog.text
+
+
+async def test_hapi_trusts_a_certificate_by_its_authority(
+    tmp_path: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    authority = Authority(tmp_path)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(*authority.issue("server", "IP:127.0.0.1"))
+    async with HapiServer({"NUR/1s": station(5)}).running(tls=context) as server:
+        feed = RecordingFeed()
+        await brought(source(server), lambda: "name its authority in ca_file" in caplog.text, feed)
+        assert not feed.items
+        await brought(source(server, ca_file=authority.ca), lambda: newest(feed) > 0, feed)
+        with pytest.raises(FetchError, match="cannot be read as certificates"):
+            await source(server, ca_file=tmp_path / "nothing").run(feed)
 
 
 def test_the_kit_serves_what_the_public_client_reads(tmp_path: Any) -> None:
