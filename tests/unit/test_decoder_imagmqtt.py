@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from monitor.decoders.imagmqtt import ImagMqttDecoder
 from monitor.errors import DecodeError
+from monitor.testing import check_decoder
 from monitor.types import Message, SampleBlock, Surroundings
 
 RECEIVED_NS = 1_715_400_000_000_000_000  # 2024-05-11T04:00:00Z
@@ -38,6 +39,23 @@ def refusal(columns: dict[str, object], topic: str = TOPIC) -> str:
 
 def rows(block: SampleBlock) -> dict[str, list[float]]:
     return dict(zip(block.components, block.values.tolist(), strict=True))
+
+
+@pytest.mark.parametrize("unit", ["degrees", "arcmin"])
+def test_decoder_holds_to_what_every_decoder_promises(unit: str) -> None:
+    vectors = {"xyzs": "XYZS", "hdzs": "HDZ", "difs": "DIF"}
+    messages = [
+        Message(
+            f"impf/wic/pt1s/2/{group}",
+            json.dumps(
+                {"startDate": "2024-05-10T00:00:00"}
+                | {f"geomagneticField{name}": [20.5, None, 30.0] for name in names}
+            ).encode(),
+            RECEIVED_NS,
+        )
+        for group, names in (*vectors.items(), ("xyzs", "S"))
+    ]
+    check_decoder(lambda: decoder(declination_unit=unit), messages)
 
 
 def test_xyzs_gives_block_in_nT_with_level_and_utc() -> None:

@@ -10,6 +10,7 @@ import pytest
 from monitor.decoders.base import REASONS
 from monitor.decoders.native import NativeDecoder, native_payload, native_topic
 from monitor.errors import DecodeError
+from monitor.testing import check_decoder
 from monitor.types import Domain, Message, SampleBlock, Surroundings
 
 RECEIVED_NS = 1_504_800_000_000_000_000  # 2017-09-07T16:00:00Z
@@ -37,6 +38,26 @@ def refusal(payload: object, topic: str = MAG) -> DecodeError:
 
 def batch(**changes: object) -> dict[str, object]:
     return {"start": START, "step_s": 1.0, "H": [1.5, None, 2.5]} | changes
+
+
+def test_decoder_holds_to_what_every_decoder_promises() -> None:
+    craft = {
+        "start": START,
+        "step_s": 4.5,
+        "frame": "gse",
+        "Bx": [1, 2],
+        "By": [3, 4],
+        "Bz": [5, None],
+        "N": [6, 7],
+    }
+    payloads = [
+        (MAG, batch()),
+        (CRAFT, craft),
+        (CRAFT, {"time": START, "B": 5.0}),
+        (KP, {"start": START, "step_s": 10800, "Kp": [3]}),
+    ]
+    messages = [Message(topic, json.dumps(payload).encode(), RECEIVED_NS) for topic, payload in payloads]
+    check_decoder(lambda: NativeDecoder(NativeDecoder.Options(), Surroundings("native")), messages)
 
 
 def test_batch_gives_block_with_null_as_gap() -> None:
