@@ -6,7 +6,9 @@ import asyncio
 import logging
 import re
 import ssl
+import time
 from collections.abc import Awaitable
+from math import inf
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, Field, model_validator
@@ -18,10 +20,26 @@ from monitor.errors import ConfigurationError, Fault, MonitorError
 from monitor.plugins import Options
 
 MAXIMUM_PASSWORD_BYTES: Final = 4096
-_CLOSE_S: Final = 10.0
+_CLOSE_S: Final = 3.0
+_RECENT_S: Final = 5.0
 
-# It repeats at every attempt what is said here once.
-logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+
+class _LastWord(logging.Handler):
+    """Keeps what the library logged last: its errors do not say why, and its log says it at every attempt."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.text = ""
+        self.at = -inf
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.text, self.at = record.getMessage(), time.monotonic()
+
+
+_library: Final = logging.getLogger("aiokafka")
+_last_word: Final = _LastWord()
+_library.addHandler(_last_word)
+_library.propagate = False
 
 
 class ClusterAway(MonitorError):  # noqa: N818  (a state to wait out, not a fault)
@@ -103,15 +121,21 @@ def _context(options: ClusterOptions, key: str) -> ssl.SSLContext:
     return context
 
 
-async def stopped(stop: Awaitable[None]) -> None:
-    """Let the library end; where the cluster is away that may take for ever, and then it is left."""
+async def stopped(stop: Awaitable[None], client: Any) -> None:
+    """Let the library end; where that takes too long, take its connections away, and nothing of it goes on.
+
+    It waits for answers that may never come, and a consumer that is left like that would keep its partitions.
+    """
     try:
         async with asyncio.timeout(_CLOSE_S):
             await stop
     except TimeoutError:
-        pass
+        await client.close()
 
 
 def why(error: BaseException) -> str:
-    """One line: some errors of the library have no text."""
-    return " ".join(str(error).split())[:200] or type(error).__name__
+    """One line: the error, which may have no text, and what the library logged about it just before."""
+    said = [str(error) or type(error).__name__]
+    if time.monotonic() - _last_word.at < _RECENT_S and _last_word.text not in said[0]:
+        said.append(_last_word.text)
+    return show(" ".join("; ".join(said).split()), 300)

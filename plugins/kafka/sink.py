@@ -77,12 +77,12 @@ class KafkaSink:
             async with asyncio.timeout(self._options.timeout_s):
                 await producer.start()
         except (KafkaError, OSError) as error:  # a TimeoutError is an OSError
-            await stopped(producer.stop())
+            await stopped(producer.stop(), producer.client)
             raise ClusterAway(
                 f"{', '.join(self._options.servers)}: cannot be reached ({why(error)})"
             ) from None
         except BaseException:
-            await stopped(producer.stop())
+            await stopped(producer.stop(), producer.client)
             raise
         self._producer, self._is_torn = producer, False
 
@@ -93,8 +93,8 @@ class KafkaSink:
             return
         if self._is_torn:
             # It would wait, perhaps for ever, until the records are taken that come again anyway.
-            await stopped(producer._sender.close())
-        await stopped(producer.stop())
+            await stopped(producer._sender.close(), producer.client)
+        await stopped(producer.stop(), producer.client)
 
     async def write(self, products: Sequence[StoredProduct]) -> None:
         """Write records, and return when the cluster has all of them. Raises ClusterAway."""

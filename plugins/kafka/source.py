@@ -85,7 +85,7 @@ class KafkaSource:
                     servers = ", ".join(self._options.servers)
                     logger.warning("%s: %s cannot be used (%s); trying on", self._name, servers, why(error))
             finally:
-                await stopped(consumer.stop())
+                await stopped(consumer.stop(), consumer._client)
             await asyncio.sleep(_WAITS_S[min(failures, len(_WAITS_S) - 1)])
             failures += 1
 

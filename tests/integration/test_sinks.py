@@ -37,7 +37,7 @@ from monitor.types import SampleBlock
 
 __all__ = ["cluster", "influx"]
 
-MINUTES = 50
+MINUTES = 40
 TOPIC = "geospace.flr"
 
 
@@ -163,7 +163,7 @@ def test_daemon_fed_by_kafka_and_killed_gives_the_products_of_the_native_run(
             "kafka_source": {
                 "servers": [cluster.server],
                 "topics": {"magnetometers": f"{ROOT}/in/mag/{{key}}"},
-                "session_timeout_s": 1.0,
+                "session_timeout_s": 2.0,
                 "batch_messages": 10,
             }
         },
@@ -184,6 +184,9 @@ def test_daemon_fed_by_kafka_and_killed_gives_the_products_of_the_native_run(
         cluster.produce("magnetometers", [("TAR", b"poison", when), (None, b"{}", when), ("TAR", None, when)])
         produce(blocks[:half])
         eventually(lambda: len(listener.final) > 2, 60.0, lambda: daemon.log)
+        for decoder, reason in (("native", "not_json"), ("none", "no_decoder")):
+            rejected = daemon.metric("geospace_messages_rejected_total", decoder=decoder, reason=reason)
+            assert rejected == 1, reason
         daemon.kill()
         produce(blocks[half:])
         daemon.start()
