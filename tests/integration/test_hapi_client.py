@@ -9,11 +9,24 @@ from typing import Any, Literal
 
 import numpy as np
 import pytest
-from hapi_kit import CADENCE_S, CHAIN, CRAFT, PAIRS, SHADOWS, T0_NS, offering_in_thread, stored
+from hapi_kit import (
+    CADENCE_S,
+    CHAIN,
+    CRAFT,
+    PAIRS,
+    SHADOWS,
+    T0_NS,
+    offering_in_thread,
+    product,
+    spectrum,
+    stored,
+    time_of,
+)
 from hapiclient import hapi
 from monitor_plugins.hapi.protocol import read_binary, read_csv, read_info
 
 from monitor.io.store import Store
+from monitor.io.store.spectra import spectrum_row
 from monitor.types import REGIONS, SECOND_NS
 
 FILL = -1e31
@@ -306,3 +319,28 @@ def test_own_source_of_hapi_reads_the_same(server: str, store: Store) -> None:
     np.testing.assert_array_equal(text.values[:, 0], [number(one["density_amu_cm3"]) for one in documents])
     np.testing.assert_array_equal(binary.times_ns, text.times_ns)
     np.testing.assert_array_equal(binary.values, text.values)
+
+
+def test_spectra_that_are_not_published_are_given_out_as_they_were_kept(tmp_path: Path) -> None:
+    """The store keeps a week of them packed, in steps that are stated."""
+    numbers = range(5)
+    products = [product("spectrum", "TAR-BRZ", spectrum(number)) for number in numbers]
+    path = tmp_path / "store.sqlite"
+    with Store.open(
+        path, retention_ns=1 << 62, product_retention_ns=None, spectra_retention_ns=1 << 62
+    ) as store:
+        store.commit([], {}, [spectrum_row(one) for one in products])
+    with offering_in_thread(path) as url:
+        assert "TAR-BRZ/spectrum" in {one["id"] for one in hapi(f"{url}/hapi")["catalog"]}
+        data, meta = hapi(
+            f"{url}/hapi", "TAR-BRZ/spectrum", "", time_of(0), time_of(5), cache=False, usecache=False
+        )
+    assert len(data) == len(numbers)
+    bins = next(one for one in meta["parameters"] if one["name"] == "cross_phase_deg")["bins"][0]
+    np.testing.assert_allclose(bins["centers"], spectrum(0)["frequency_mHz"], rtol=1e-5)
+    for row, number in zip(data, numbers, strict=True):
+        expected = spectrum(number)
+        np.testing.assert_allclose(row["cross_phase_deg"], expected["cross_phase_deg"], atol=0.0051)
+        np.testing.assert_allclose(row["amplitude_ratio"], expected["amplitude_ratio"], rtol=5.1e-4)
+        assert row["coherence"][3] == -1e31
+        np.testing.assert_allclose(np.delete(row["coherence"], 3), 0.5, atol=0.5 / 254)

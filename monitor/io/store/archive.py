@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from monitor.io.store.file import read_only, require_store, translated
+from monitor.io.store.packed import PackedSpectra
 from monitor.io.store.queries import (
     KINDS,
     LAST_COMMITTED,
@@ -28,6 +29,7 @@ from monitor.io.store.queries import (
 # A page is what a stream holds in memory: a year of labels of one pair is 140 of them.
 _PAGE_ROWS = 128
 _PAGE_BYTES = 256 << 10
+_SPECTRUM = "spectrum"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,8 @@ class ProductArchive:
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
         self._path = path
         self._connection = connection
+        # Of pairs whose spectra are not published there are those of the last week all the same.
+        self._packed = PackedSpectra(self._all)
 
     @classmethod
     @contextmanager
@@ -65,16 +69,26 @@ class ProductArchive:
 
     def kinds(self) -> list[str]:
         """All kinds of which there are products."""
-        return [kind for (kind,) in self._all(KINDS, {})]
+        kinds = [kind for (kind,) in self._all(KINDS, {})]
+        return kinds if _SPECTRUM in kinds or not self._packed.pairs() else [*kinds, _SPECTRUM]
 
     def spans(self, kind: str) -> dict[str, Span]:
         """What there is of each subject of a kind."""
-        return {subject: Span(first, last) for subject, first, last in self._all(SPANS, {"kind": kind})}
+        spans = {subject: Span(first, last) for subject, first, last in self._all(SPANS, {"kind": kind})}
+        if kind == _SPECTRUM:
+            for pair in self._packed.pairs():
+                packed = self._packed.span(pair)
+                if pair not in spans and packed is not None:
+                    spans[pair] = Span(*packed)
+        return spans
 
     def span(self, kind: str, subject: str) -> Span | None:
         """What there is of one subject; None where there is nothing."""
         ((first, last),) = self._all(SPAN, {"kind": kind, "subject": subject})
-        return None if first is None else Span(first, last)
+        if first is not None:
+            return Span(first, last)
+        packed = self._packed.span(subject) if kind == _SPECTRUM else None
+        return None if packed is None else Span(*packed)
 
     def latest(self, kind: str) -> dict[str, bytes]:
         """Each subject's newest product; empty for a subject that was removed."""
@@ -83,7 +97,12 @@ class ProductArchive:
     def newest(self, kind: str, subject: str) -> bytes | None:
         """The newest product of a subject, in its newest revision."""
         rows = self._all(NEWEST_PAYLOAD, {"kind": kind, "subject": subject})
-        return rows[0][0] if rows else None
+        if rows:
+            return bytes(rows[0][0])
+        packed = self._packed.span(subject) if kind == _SPECTRUM else None
+        if packed is None:
+            return None
+        return next((page[0][1] for page in self._packed.pages(subject, packed[1], packed[1] + 1)), None)
 
     def last_committed(self, kind: str, subject: str) -> bytes | None:
         """What was written last of a subject: the newest product, or a revision of an older one."""
@@ -92,6 +111,9 @@ class ProductArchive:
 
     def pages(self, kind: str, subject: str, start_ns: int, end_ns: int) -> Iterator[list[tuple[int, bytes]]]:
         """Yield the time and the newest revision of each product in [start_ns, end_ns), some at a time."""
+        if kind == _SPECTRUM and not self._all(SPAN, {"kind": kind, "subject": subject})[0][0]:
+            yield from self._packed.pages(subject, start_ns, end_ns)
+            return
         after = start_ns - 1
         while True:
             page = self._page(
