@@ -392,7 +392,7 @@ def test_new_meta_is_told_and_used_from_then_on(caplog: pytest.LogCaptureFixture
     with caplog.at_level(logging.WARNING):
         (block,) = found.decode(meta(wider.replace("1000,1000,1000", "1,1,1,10")))
     np.testing.assert_array_equal(block.values, [[20, 20], [1, 1], [43, 43]])
-    assert f"wic/{SENSOR}: meta has changed" in caplog.text
+    assert f"'wic/{SENSOR}': meta has changed" in caplog.text
     assert "[1000,1000,1000]" in caplog.text
 
 

@@ -138,12 +138,29 @@ def test_step_is_learnt_and_odd_rates_go_to_the_next_grid(rate_Hz: float, step_s
 
 
 def test_other_rate_is_learnt_anew_and_a_configured_step_stays() -> None:
-    slow = at(np.concatenate([np.arange(10.0), 10 + 10 * np.arange(20.0)]))
+    slow = at(np.concatenate([np.arange(10.0), 10 + 10 * np.arange(30.0)]))
     grid, forced = Grid(), Grid(forced_ns=SECOND_NS)
     one_by_one(grid, slow, wave(slow))
     one_by_one(forced, slow, wave(slow))
     assert grid.step_ns == 10 * SECOND_NS
     assert forced.step_ns == SECOND_NS
+
+
+@pytest.mark.parametrize("first", [[0, 2, 4, 5, 8], [0, 1, 2, 9, 10], [0, 3, 4, 7, 9]])
+def test_first_samples_may_have_gaps(first: list[int]) -> None:
+    times = at(np.array(first) + 0.25)
+    grid = Grid()
+    found, _ = whole(grid.place(times, wave(times)))
+    assert grid.step_ns == SECOND_NS
+    np.testing.assert_array_equal(found, times)
+
+
+def test_line_that_loses_samples_changes_no_step() -> None:
+    grid = Grid()
+    seconds = np.cumsum(np.concatenate([np.ones(10), np.random.default_rng(3).integers(2, 5, 200)]))
+    found, _ = whole(one_by_one(grid, at(seconds), wave(at(seconds))))
+    assert grid.step_ns == SECOND_NS
+    np.testing.assert_array_equal(found, at(seconds))
 
 
 def test_gap_in_a_value_stays_a_gap() -> None:

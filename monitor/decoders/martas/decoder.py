@@ -178,13 +178,13 @@ class MartasDecoder:
     def _take_meta(self, key: str, station: str, sensor: str, message: Message) -> list[SampleBlock]:
         meta = parse_meta(message.payload, sensor)
         known = self._known(key, sensor)
-        if known.meta != meta:
+        if known.meta is None or known.meta.text != meta.text:
             if known.meta is not None:
                 known.changes += 1
                 # One that says now this and now that must not fill the log.
                 if known.changes.bit_count() == 1:
                     logger.warning(
-                        "%s: meta has changed from %.200r to %.200r (time %d)",
+                        "%.120r: meta has changed from %.200r to %.200r (time %d)",
                         key,
                         known.meta.text,
                         meta.text,

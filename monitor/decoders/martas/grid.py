@@ -19,14 +19,15 @@ from monitor.types import SECOND_NS, FloatArray, IntArray, Json
 _SNAP_NS: Final = 10_000_000
 _LEARN: Final = 5
 """So many samples tell the step and the phase; until then they wait."""
+_UNLEARN: Final = 10
+"""After so many equal intervals of another length they are learnt anew: a line that loses samples has unequal ones."""
 _STEPS_NS: Final[tuple[int, ...]] = tuple(
     [SECOND_NS // rate for rate in (20, 16, 10, 8, 5, 4, 2, 1)]
-    + [seconds * SECOND_NS for seconds in (*range(2, 16), 20, 30, 60)]
+    + [seconds * SECOND_NS for seconds in (2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 30, 60)]
 )
-"""The grids that the windows can use: whole parts of a second, or whole seconds."""
-_CLOSE: Final = 1.05
+"""The grids that the windows can use: whole parts of a second, or whole seconds, a fifth and more apart."""
 _NEAR: Final = 1.15
-"""How many times an interval may be a step, or a step an interval: for a clock that jitters, and at the most."""
+"""How many times an interval may be a step, or a step an interval."""
 _BACK_NS: Final = 3600 * SECOND_NS
 
 
@@ -55,6 +56,12 @@ class Grid:
     ----------
     forced_ns : int or None
         The step that is configured, in place of the one that the samples have.
+    step_ns, phase_ns : int
+        The points are at phase + k · step; step 0 is not known yet.
+    interval_ns : int
+        Between samples, as they come.
+    odd, odd_ns : int
+        How many intervals in a row were of another length, and that length.
     """
 
     forced_ns: int | None = None
@@ -62,6 +69,7 @@ class Grid:
     phase_ns: int = 0
     interval_ns: int = 0
     odd: int = 0
+    odd_ns: int = 0
     held: _Held | None = None
     last: _Held | None = None
 
@@ -103,7 +111,7 @@ class Grid:
         return runs
 
     def _learn(self, times_ns: IntArray) -> None:
-        self.interval_ns = _interval(times_ns)
+        self.interval_ns = _interval(np.diff(times_ns))
         self.step_ns = self.forced_ns or _usable_step(self.interval_ns)
         self.odd = 0
         off = (times_ns - times_ns[0] + self.step_ns // 2) % self.step_ns - self.step_ns // 2
@@ -114,13 +122,15 @@ class Grid:
 
     def _watch(self, intervals_ns: IntArray) -> None:
         """A sensor that was set to another rate is learnt anew."""
-        usual = np.abs(intervals_ns - self.interval_ns) <= self.interval_ns // 2
-        if usual.any():
-            self.odd = len(usual) - 1 - int(np.flatnonzero(usual)[-1])
-        else:
-            self.odd += len(usual)
-        if self.odd >= _LEARN:
-            self.step_ns = 0
+        for interval_ns in intervals_ns.tolist():
+            if abs(interval_ns - self.interval_ns) <= self.interval_ns // 3:
+                self.odd = 0
+            elif self.odd and abs(interval_ns - self.odd_ns) <= self.odd_ns // 10:
+                self.odd += 1
+            else:
+                self.odd, self.odd_ns = 1, interval_ns
+        if self.odd >= _UNLEARN:
+            self.step_ns = self.odd = 0
 
     @property
     def _snap_ns(self) -> int:
@@ -172,6 +182,7 @@ class Grid:
             "phase_ns": self.phase_ns,
             "interval_ns": self.interval_ns,
             "odd": self.odd,
+            "odd_ns": self.odd_ns,
             "held": _to_json(self.held),
             "last": _to_json(self.last),
         }
@@ -182,15 +193,25 @@ class Grid:
         if self.forced_ns is not None and state["step_ns"] != self.forced_ns:
             return
         self.step_ns, self.phase_ns = int(state["step_ns"]), int(state["phase_ns"])
-        self.interval_ns, self.odd = int(state["interval_ns"]), int(state["odd"])
+        self.interval_ns = int(state["interval_ns"])
+        self.odd, self.odd_ns = int(state["odd"]), int(state["odd_ns"])
 
 
-def _interval(times_ns: IntArray) -> int:
-    """Between samples: a gap does not change the median, nor does jitter much change the mean."""
-    intervals = np.diff(times_ns)
-    median, mean = max(1, int(np.median(intervals))), max(1, int(np.mean(intervals)))
-    if _apart(median) <= _CLOSE:
-        return median
+def _interval(intervals_ns: IntArray) -> int:
+    """What lies between samples, of the first intervals: some may be gaps, or all of them jitter.
+
+    It is the step that occurs and of which all are multiples; else the median or the mean, whichever is nearer to a
+    step: gaps leave the median as it is, and jitter the mean.
+    """
+    fits: dict[int, float] = {}
+    for step_ns in _STEPS_NS:
+        multiples = np.round(intervals_ns / step_ns)
+        off = float(np.abs(intervals_ns / step_ns - multiples).max())
+        if multiples.min() == 1 and off <= _NEAR - 1:
+            fits[step_ns] = off
+    if fits:
+        return min(fits, key=lambda step_ns: fits[step_ns])
+    median, mean = max(1, int(np.median(intervals_ns))), max(1, int(np.mean(intervals_ns)))
     return min(median, mean, key=_apart)
 
 
