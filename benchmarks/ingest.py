@@ -23,7 +23,7 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -97,10 +97,10 @@ class TimedStore(Store):
     commit_cpu_s = 0.0
     commits = 0
 
-    def write_samples(self, blocks: Sequence[SampleBlock]) -> int:
+    def write_samples(self, blocks: Sequence[SampleBlock], states: Mapping[str, str] | None = None) -> int:
         """As `Store.write_samples`."""
         begin = time.thread_time()
-        row = super().write_samples(blocks)
+        row = super().write_samples(blocks, states)
         self.commit_cpu_s += time.thread_time() - begin
         self.commits += 1
         return row
