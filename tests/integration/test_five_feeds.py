@@ -2,11 +2,13 @@
 
 Every station sends by another way: ImagMQTT, MARTAS, native messages, a HAPI server that is polled, and the text files
 of FMI. In the time of the data it is half a day with a storm; it comes as fast as the ways can bring it, so that no
-two stations are ever equally far, and windows are closed without what comes later, and revised.
+two stations are ever equally far, and windows are closed without what comes later, and revised. Somewhere in between
+the daemon is killed.
 """
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -79,7 +81,7 @@ def series() -> dict[str, Series]:
 
 
 def test_five_feeds_at_once_give_the_products_of_native_messages(
-    tmp_path: Path, mosquitto: Mosquitto
+    tmp_path: Path, mosquitto: Mosquitto, chance: random.Random
 ) -> None:
     feeds = series()
     by_hour = feeds[BY_HAPI].blocks(piece_s=3600)
@@ -95,11 +97,15 @@ def test_five_feeds_at_once_give_the_products_of_native_messages(
         expected = offline(native(rounded))
         with DaemonProcess(config) as daemon:
             with closing(Feeder(mosquitto.port)) as feeder:
-                for topic, payload in messages(feeds):
-                    feeder.publish(topic, payload)
-                feeder.flush()
+                sent = messages(feeds)
+                middle = chance.randrange(len(sent) // 4, 3 * len(sent) // 4)
+                send(feeder, sent[:middle])
+                assert_nothing_refused(daemon)
+                daemon.kill()
+                daemon.start()
+                send(feeder, sent[middle:])
             wait_until_whole(listener, expected, daemon)
-            assert "geospace_messages_rejected_total{" not in daemon.get("/metrics")[1]
+            assert_nothing_refused(daemon)
             assert daemon.stop() == 0
     found = stored(daemon.store_path)
 
@@ -113,6 +119,20 @@ def test_five_feeds_at_once_give_the_products_of_native_messages(
             if document["frequency_mHz"] is not None:
                 low_mHz, high_mHz = document["frequency_interval_mHz"]
                 assert low_mHz <= found[key]["frequency_mHz"] <= high_mHz, key
+
+
+def send(feeder: Feeder, messages: Sequence[tuple[str, bytes]]) -> None:
+    """Publish, and wait until the broker has it."""
+    for topic, payload in messages:
+        feeder.publish(topic, payload)
+    feeder.flush()
+
+
+def assert_nothing_refused(daemon: DaemonProcess) -> None:
+    """No message and no item of a source was refused since the start."""
+    code, text = daemon.get("/metrics")
+    assert code == 200
+    assert "geospace_messages_rejected_total{" not in text, text
 
 
 def messages(feeds: dict[str, Series]) -> list[tuple[str, bytes]]:
