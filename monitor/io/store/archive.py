@@ -98,7 +98,8 @@ class ProductArchive:
         """The newest product of a subject, in its newest revision."""
         rows = self._all(NEWEST_PAYLOAD, {"kind": kind, "subject": subject})
         if rows:
-            return bytes(rows[0][0])
+            payload: bytes = rows[0][0]
+            return payload
         packed = self._packed.span(subject) if kind == _SPECTRUM else None
         if packed is None:
             return None
