@@ -185,7 +185,7 @@ def _time_ns(written: Sequence[str], number: int) -> int:
         time_ns = parse_time_ns(text)
     except DecodeError as error:
         raise DecodeError("bad_time", f"line {number}: {error.detail}") from None
-    if time_ns > _LATEST_NS:
+    if abs(time_ns) > _LATEST_NS:
         raise DecodeError("bad_time", f"line {number}: the year {year} is beyond what can be counted")
     return time_ns
 

@@ -110,6 +110,8 @@ def test_gap_in_the_times_begins_another_block() -> None:
         (HEADED.replace("HAN", "  ").replace("X", "1"), "HAN.txt", "no_component", "set its `components`"),
         (carisma() + "20170101000005 1 2\n", "x.txt", "wrong_type", "line 12 is '20170101000005 1 2'"),
         (carisma().replace("20170101000000", "20170132000000"), "x.txt", "bad_time", "line 7"),
+        (carisma().replace("20161231235955", "00161231235955"), "x.txt", "bad_time", "line 2"),
+        (carisma().replace("20161231235955", "99161231235955"), "x.txt", "bad_time", "line 2"),
         (carisma(1, gap=None), "x.txt", "bad_step", "1 sample times"),
         (
             carisma().replace("20161231", "19161231").replace("2017", "1917"),
