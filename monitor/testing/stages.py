@@ -15,7 +15,7 @@ from monitor.types import Product, SampleBlock, Tick
 
 Gist = Callable[[list[Any]], object]
 _ASIDE = frozenset({"id", "revision", "published", "valid_until"})
-_PLACES = 12
+_RESTARTS = 12
 _NO_STATES: tuple[Any, ...] = ({"version": -1}, {"version": "another"})
 
 
@@ -38,6 +38,7 @@ def check_stage(
     restarted: Callable[[Stage[Any, Any], Sequence[Any]], None] | None = None,
     cut_blocks: bool = True,
     seed: int = 1,
+    restarts: int = _RESTARTS,
 ) -> None:
     """Check that a stage gives the same however its input is cut and wherever it is stopped and begun again.
 
@@ -57,6 +58,8 @@ def check_stage(
         Whether blocks may be cut into shorter ones, as senders do.
     seed : int
         Of the places where input is cut.
+    restarts : int
+        At how many places between the items it is stopped and begun again.
 
     Raises
     ------
@@ -77,7 +80,7 @@ def check_stage(
     again = _said(make(), _joined(items), kinds)
     assert same(whole, again), "the same items gave something else: use no clock and no chance"
     _check_cuts(make, items, gist, kinds, seed, cut_blocks=cut_blocks)
-    _check_restarts(make, items, gist, kinds, restarted)
+    _check_restarts(make, items, gist, kinds, restarted, restarts)
     for state in _NO_STATES:
         try:
             make().restore(state)
@@ -192,9 +195,10 @@ def _check_restarts(
     gist: Gist,
     kinds: Collection[str] | None,
     restarted: Callable[[Stage[Any, Any], Sequence[Any]], None] | None,
+    count: int,
 ) -> None:
     expected = gist(_said(make(), _joined(items), kinds))
-    places = sorted({round(at) for at in np.linspace(0, len(items), min(_PLACES, len(items) + 1))})
+    places = sorted({round(at) for at in np.linspace(0, len(items), min(count, len(items) + 1))})
     for place in places:
         before = make()
         said = _said(before, _joined(items[:place]), kinds)
