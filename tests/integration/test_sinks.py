@@ -11,6 +11,7 @@ import pyarrow.dataset
 from aiohttp import web
 from daemon_kit import (
     ROOT,
+    STATIONS,
     T0_NS,
     DaemonProcess,
     Feeder,
@@ -97,6 +98,7 @@ def test_every_sink_has_every_product_though_receivers_were_away_and_the_daemon_
             receiver.answer = lambda _: web.Response(status=503)
             feeder.send(blocks[half:])
             wait_for_products(listener, expected, daemon, 60.0)
+            eventually(lambda: samples_stored(daemon) == sum(one.count for one in blocks), 60.0)
             for name in ("dead", "hook", "influx", "kafka_sink"):
                 eventually(
                     lambda name=name: page(daemon, name)["state"] == "failed", 60.0, lambda: daemon.log
@@ -134,6 +136,10 @@ def test_every_sink_has_every_product_though_receivers_were_away_and_the_daemon_
         document = newest[row["pair"], row["time"]]
         assert (row["revision"], row["label"]) == (document["revision"], document["label"])
         assert row["frequency_mHz"] == document["frequency_mHz"]
+
+
+def samples_stored(daemon: DaemonProcess) -> float:
+    return sum(daemon.metric("geospace_samples_stored_total", source=code) or 0 for code in STATIONS)
 
 
 def page(daemon: DaemonProcess, name: str) -> Any:
