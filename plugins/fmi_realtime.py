@@ -242,7 +242,7 @@ class FmiRealtime:
         if newest_ns is None:
             return True
         oldest_ns = max(begin_ns - _DAY_NS + _HOUR_NS, newest_ns - self._horizon_ns)
-        gaps = await feed.gaps(station.code, oldest_ns, begin_ns, COMPONENTS)
+        gaps = await feed.gaps(station.code, oldest_ns, begin_ns)
         return any(end - begin >= 2 * STEP_NS for begin, end in gaps)
 
     def _may_ask_for_day(self, station: _Station) -> bool:

@@ -202,7 +202,9 @@ class Files:
         begin_ns = max(series.t0_ns, newest_ns - self._revise_ns[series.domain])
         if begin_ns >= series.end_ns:
             return []
-        gaps = await feed.gaps(series.source, begin_ns, series.end_ns, series.components)
+        # Of a station any number will do: one feed may send H, another X and Y.
+        components = series.components if series.domain is Domain.CRAFT else ()
+        gaps = await feed.gaps(series.source, begin_ns, series.end_ns, components)
         return [part for gap in gaps if (part := clipped(series, *gap)) is not None]
 
     async def _hand_over(self, feed: Feed, series: Sequence[SourceSeries]) -> None:

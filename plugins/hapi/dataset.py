@@ -151,6 +151,11 @@ class Dataset:
             self.until_ns = min(self.until_ns, self.info.stop_ns + max(step_ns, SECOND_NS))
 
     @property
+    def components(self) -> tuple[str, ...]:
+        """Whose gaps are its own: of a spacecraft its quantities; of a station any, as one feed may send H, another X and Y."""
+        return () if self.plan is None or self.domain is Domain.GROUND else self.plan.components
+
+    @property
     def is_unchanged(self) -> bool:
         """Whether the server says that all is as it was when it was last read to its end."""
         info = self.info

@@ -233,7 +233,7 @@ class Hapi:
             end_ns = dataset.until_ns - self._horizons[dataset.domain].piece_ns
         if end_ns <= begin_ns:
             return []
-        gaps = await feed.gaps(dataset.subject, begin_ns, end_ns, dataset.plan.components)
+        gaps = await feed.gaps(dataset.subject, begin_ns, end_ns, dataset.components)
         step_ns = dataset.info.cadence_ns or SECOND_NS
         shortest_ns = max(round(self._options.shortest_gap_s * SECOND_NS), 2 * step_ns)
         long = [gap for gap in gaps if gap[1] - gap[0] >= shortest_ns]
@@ -245,9 +245,8 @@ class Hapi:
 
     async def _was_there(self, dataset: Dataset, feed: Feed, time_ns: int) -> bool:
         """Whether anything of a dataset's source is stored from before a time, as long as windows are revised."""
-        assert dataset.plan is not None
         before_ns = time_ns - self._horizons[dataset.domain].revise_ns
-        gaps = await feed.gaps(dataset.subject, before_ns, time_ns, dataset.plan.components)
+        gaps = await feed.gaps(dataset.subject, before_ns, time_ns, dataset.components)
         return gaps != [(before_ns, time_ns)]
 
     async def _missing(self, dataset: Dataset, gap: Gap) -> list[SourceSeries]:

@@ -286,16 +286,18 @@ async def test_hapi_fills_the_gap_that_its_server_had() -> None:
     assert max(one.end_ns for one in late) <= hole[1]
 
 
-async def test_hapi_fills_what_another_feed_left_out_and_brings_nothing_else() -> None:
+@pytest.mark.parametrize("form", [("X", "Y"), ("H", "E")])
+async def test_hapi_fills_what_another_feed_left_out_and_brings_nothing_else(form: tuple[str, ...]) -> None:
     served = station(60)
     mqtt = RecordingFeed()
     live = np.stack([one.values for one in served.parameters])
-    await mqtt.take([SampleBlock("NUR", ("X", "Y"), T0_NS, SECOND_NS, live[:, :600])])
-    await mqtt.take([SampleBlock("NUR", ("X", "Y"), T0_NS + 2400 * SECOND_NS, SECOND_NS, live[:, 2400:])])
+    await mqtt.take([SampleBlock("NUR", form, T0_NS, SECOND_NS, live[:, :600])])
+    await mqtt.take([SampleBlock("NUR", form, T0_NS + 2400 * SECOND_NS, SECOND_NS, live[:, 2400:])])
     feed = RecordingFeed(mqtt)
     async with HapiServer({"NUR/1s": served}).running() as server:
         plugin = source(server, {**NUR, "role": "backfill"}, gap_attempts=3)
-        await brought(plugin, lambda: len(values_of(feed, "NUR", "X")) == 3600, feed)
+        hole = set(served.times_ns[600:2400].tolist())
+        await brought(plugin, lambda: hole <= values_of(feed, "NUR", "X").keys(), feed)
     brought_blocks = [one for part in feed.deliveries for one in part if isinstance(one, SampleBlock)]
     assert min(one.t0_ns for one in brought_blocks) == T0_NS + 600 * SECOND_NS
     assert max(one.end_ns for one in brought_blocks) == T0_NS + 2400 * SECOND_NS
@@ -550,7 +552,8 @@ async def test_hapi_asks_less_and_less_often_while_nobody_answers() -> None:
     async with server.running():
         await brought(source(server, poll_s=0.1), lambda: len(asked) >= 4)
     pauses = np.diff(asked[:4])
-    assert (pauses[1:] > 1.4 * pauses[:-1]).all()
+    # A busy machine makes them longer, never shorter.
+    assert (pauses >= [0.2, 0.4, 0.8]).all()
 
 
 async def test_hapi_keeps_the_rate_that_the_operator_allows() -> None:

@@ -198,11 +198,12 @@ def test_formats_that_read_no_files_are_refused(tmp_path: Path) -> None:
         source(tmp_path, formats={"native": {}})
 
 
-async def test_files_for_backfill_bring_only_what_is_missing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("component", ["H", "F"])
+async def test_files_for_backfill_bring_only_what_is_missing(tmp_path: Path, component: str) -> None:
     mqtt = RecordingFeed()
     for begin, end in ((0, 100), (400, 1000)):
         live = np.arange(begin, end, dtype=float)[np.newaxis]
-        await mqtt.take([SampleBlock("NUR", ("H",), T0_NS + begin * SECOND_NS, SECOND_NS, live)])
+        await mqtt.take([SampleBlock("NUR", (component,), T0_NS + begin * SECOND_NS, SECOND_NS, live)])
     (tmp_path / "NUR.csv").write_text(csv(0, 1000, scale=5.0))
     feed = RecordingFeed(mqtt)
     await brought(source(tmp_path, role="backfill"), lambda: bool(feed.deliveries), feed)
