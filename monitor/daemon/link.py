@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import replace
+from pathlib import Path
 
 from monitor.config import Config
+from monitor.daemon.lasting import Kept
 from monitor.io.broker import LocalBroker
 from monitor.io.mqtt import MqttLink, MqttSettings, Will
 from monitor.io.store import Store
@@ -46,6 +49,21 @@ class Filters:
         if filters != self._held:
             self._store.commit([], {_SUBSCRIPTIONS: json.dumps(sorted(filters))})
             self._held = filters
+
+
+async def own_broker(config: Config, kept: Kept[LocalBroker]) -> LocalBroker | None:
+    """The broker of an `embedded://` configuration; None where the configuration names one."""
+    port = config.mqtt.port
+    if not config.mqtt.is_embedded:
+        await kept.close()
+        return None
+    directory = Path(config.store.path).parent / "broker"
+
+    async def start(stack: AsyncExitStack) -> LocalBroker:
+        directory.mkdir(parents=True, exist_ok=True)
+        return await stack.enter_async_context(LocalBroker(directory, port or None))
+
+    return await kept.take((directory, port), port, start)
 
 
 def open_link(

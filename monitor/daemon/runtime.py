@@ -24,7 +24,7 @@ from monitor.daemon.house import Housekeeping
 from monitor.daemon.injection import Injection
 from monitor.daemon.intake import IntakeLoop
 from monitor.daemon.lasting import Lasting
-from monitor.daemon.link import Filters, open_link
+from monitor.daemon.link import Filters, open_link, own_broker
 from monitor.daemon.offering import http_server, offered
 from monitor.daemon.plugged import Plugged
 from monitor.daemon.publisher import Publisher
@@ -35,7 +35,6 @@ from monitor.daemon.thread import WorkerThread
 from monitor.daemon.waiting import end, within
 from monitor.daemon.worker import Worker
 from monitor.errors import StoreError
-from monitor.io.broker import LocalBroker
 from monitor.io.http import HttpServer
 from monitor.io.http.offer import Offer
 from monitor.io.mqtt import MqttLink
@@ -152,7 +151,7 @@ class Daemon:
             self._loaded, self.phase = True, "taking up the last run"
             if not await self._in_thread(self._worker.restore, self._stop.is_set):
                 return
-            broker = await self._own_broker()
+            broker = await own_broker(self._config, self._lasting.broker)
             self._filters = Filters(self._config, self._store)
             self._link, settings = open_link(
                 self._config,
@@ -280,20 +279,6 @@ class Daemon:
         # Streams have no end of their own.
         stack.callback(self._lasting.stream.close)
         return http
-
-    async def _own_broker(self) -> LocalBroker | None:
-        """The broker of an `embedded://` configuration; None where the configuration names one."""
-        kept, port = self._lasting.broker, self._config.mqtt.port
-        if not self._config.mqtt.is_embedded:
-            await kept.close()
-            return None
-        directory = Path(self._config.store.path).parent / "broker"
-
-        async def start(stack: AsyncExitStack) -> LocalBroker:
-            directory.mkdir(parents=True, exist_ok=True)
-            return await stack.enter_async_context(LocalBroker(directory, port or None))
-
-        return await kept.take((directory, port), port, start)
 
     def _on_connection(self, connected: bool, _where: str) -> None:
         self._metrics.degraded("broker", degraded=not connected)

@@ -150,4 +150,9 @@ class SourceTask:
 
     async def _bring(self) -> None:
         self.upkeep.begin()
-        await self._source.run(self.feed)
+        # A source may have nothing to bring for hours.
+        steady = asyncio.get_running_loop().call_later(self._patience.steady_s, self.upkeep.worked)
+        try:
+            await self._source.run(self.feed)
+        finally:
+            steady.cancel()

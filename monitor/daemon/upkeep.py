@@ -30,7 +30,7 @@ class Patience:
         Before one that raised is begun again: up to twice as long each time. The time is drawn from zero to that, so
         that many that lost one server do not come back to it together.
     steady_s : float
-        One that runs for so long has worked.
+        A source that runs for so long has worked: it may have nothing to bring.
     open_s, write_s, close_s : float
         For a sink to get ready, to take products, and to let go.
     end_s : float
@@ -71,7 +71,6 @@ class Upkeep:
     async def run(self, work: Callable[[], Awaitable[None]]) -> None:
         """Do `work`, which has no end, again and again until cancelled or switched off. Raises StoreDamagedError."""
         while True:
-            begun = time.monotonic()
             try:
                 await work()
                 raise PluginError(self.name, "", "ended by itself")
@@ -81,8 +80,6 @@ class Upkeep:
                 self.switch_off(str(error))
                 return
             except Exception as error:  # noqa: BLE001  (whatever a plugin raises: it must not cost the others)
-                if time.monotonic() - begun >= self._patience.steady_s:
-                    self._tries = 0
                 self._failed(error)
             longest_s = min(self._patience.longest_s, self._patience.first_s * 2.0**self._tries)
             self._tries = min(self._tries + 1, 32)

@@ -303,6 +303,51 @@ def test_what_is_taken_out_and_put_in_shows_everywhere(tmp_path: Path, mosquitto
         assert daemon.stop() == 0, daemon.log
 
 
+def test_sink_is_taken_out_and_put_in_and_goes_on_where_it_was(
+    tmp_path: Path, mosquitto: Mosquitto, expected: Final
+) -> None:
+    archive = {"plugin": "parquet", "path": str(tmp_path / "archive"), "from": "beginning"}
+    config = write_config(
+        tmp_path / "sink.yaml", mosquitto.url, models=PHYSICAL, plugins={"archive": archive}
+    )
+    good = config.read_text()
+    first, second = parts(2)
+
+    def sink(daemon: DaemonProcess) -> dict[str, object]:
+        return dict(daemon.status()["plugins"].get("archive", {}))
+
+    def has_all(daemon: DaemonProcess) -> bool:
+        return bool(sink(daemon)["row"]) and sink(daemon)["waiting"] == 0
+
+    with (
+        managing(tmp_path) as manager,
+        DaemonProcess(config, environment=manager.environment()) as daemon,
+        closing(Listener(mosquitto.port)) as listener,
+        closing(Feeder(mosquitto.port)) as feeder,
+    ):
+        feeder.send(first)
+        eventually(lambda: bool(listener.final) and has_all(daemon), 60, lambda: daemon.log)
+        config.write_text(good.replace('"beginning"', '"beginning", "roll_s": "often"'))
+        reload(daemon, manager)
+        assert "found often; it must be a number" in refusal(daemon)
+        assert sink(daemon)["state"] == "running"
+        row = sink(daemon)["row"]
+        config.write_text(json.dumps({**json.loads(good), "plugins": {}}))
+        reload(daemon, manager)
+        assert daemon.metric("geospace_plugin_up", plugin="archive", kind="sink") is None
+        assert sink(daemon) == {}
+        feeder.send(second)
+        wait_for_products(listener, expected, daemon)
+        config.write_text(good)
+        reload(daemon, manager)
+        eventually(lambda: sink(daemon)["row"] > row and has_all(daemon), 60, lambda: daemon.log)  # type: ignore[operator]
+        taken = daemon.metric("geospace_sink_products_total", sink="archive")
+        last = sink(daemon)["row"]
+        assert daemon.stop() == 0, daemon.log
+    # Each product once: nothing was given again, and nothing was left out while it was away.
+    assert taken == last
+
+
 def test_signals_at_any_time_are_heard_and_end_nothing(
     tmp_path: Path, mosquitto: Mosquitto, expected: Final
 ) -> None:

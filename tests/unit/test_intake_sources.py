@@ -18,7 +18,7 @@ from monitor.config import Config
 from monitor.config.schema import Models
 from monitor.daemon import intake as intake_module
 from monitor.daemon.intake import IntakeLoop
-from monitor.daemon.sources import SourceFeed
+from monitor.daemon.sources import SourceFeed, SourceTask
 from monitor.daemon.thread import WorkerThread
 from monitor.daemon.upkeep import Patience, Upkeep
 from monitor.daemon.worker import Worker
@@ -208,6 +208,39 @@ async def test_time_in_which_a_delivery_is_under_way_is_no_time_without_input(
         await until(lambda: sum(ticks) > 0.2 * SECOND_NS)
         elapsed_s = time.monotonic() - begin
         assert sum(ticks) / SECOND_NS <= elapsed_s - 2.0
+
+
+class Unsteady:
+    """A source that raises twice, and then has nothing to bring."""
+
+    def __init__(self) -> None:
+        self.begun = 0
+
+    async def run(self, _feed: object) -> None:
+        self.begun += 1
+        if self.begun == 1:
+            raise ConnectionError("nobody is there")
+        if self.begun == 2:
+            return
+        await asyncio.Event().wait()
+
+
+async def test_source_is_begun_again_and_has_worked_once_it_runs_on(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with way(tmp_path) as it:
+        source, patience = Unsteady(), Patience(first_s=0.01, longest_s=0.02, steady_s=0.3)
+        task = SourceTask(
+            "archive", "hapi", source, it.intake, it.worker, it.store, it.metrics.plugins, patience=patience
+        )
+        task.start()
+        await until(lambda: source.begun == 3)
+        assert (task.upkeep.standing.state, task.upkeep.standing.restarts) == ("failed", 2)
+        assert task.upkeep.standing.reason == "plugin archive: ended by itself"
+        await until(lambda: task.upkeep.standing.state == "running")
+        assert task.upkeep.standing.reason is None
+        await task.end()
+    assert "source archive failed: ConnectionError: nobody is there; it is begun again" in caplog.text
 
 
 async def test_position_that_is_no_json_is_refused_before_anything_is_stored(tmp_path: Path) -> None:
