@@ -29,6 +29,7 @@ INSTRUMENTED = [
     "monitor.config",
     "monitor.io.files",
     "monitor.io.store.rows",
+    "monitor_plugins.column_text",
     "toy_target",
 ]
 LARGEST_BYTES = 4096
