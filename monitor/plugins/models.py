@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from monitor.config import Config
 from monitor.errors import ModelError
 from monitor.plugins.registry import Registry
 from monitor.plugins.surroundings import surroundings_of
+
+if TYPE_CHECKING:
+    # Their libraries take a second to import, in every process of a plugin.
+    from monitor.models.flr import FlrModel
+    from monitor.models.region import RegionModel
+
+
+class ModelPlugin(Protocol):
+    """What a plugin of kind model is: it gives a model of the kind that the configuration names it for."""
+
+    def model(self) -> FlrModel | RegionModel:
+        """The model; ModelError where it cannot be used."""
+        ...
+
 
 PluggedModels: TypeAlias = Callable[[str], object | None]
 """From a text under `models` to the model that a plugin of this name gives; None where none has it."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from monitor.testing.decoders import check_decoder
 from monitor.testing.feeds import RecordingFeed
+from monitor.testing.models import check_model
 from monitor.testing.sinks import check_sink, stored_products
 from monitor.testing.sources import check_source
 from monitor.testing.stages import check_stage
@@ -14,6 +15,7 @@ from monitor.testing.stages import check_stage
 __all__ = [
     "RecordingFeed",
     "check_decoder",
+    "check_model",
     "check_sink",
     "check_source",
     "check_stage",

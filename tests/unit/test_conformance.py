@@ -28,6 +28,8 @@ CHECKED = {
     "martas": "unit/test_decoder_martas.py",
     "column_text": "unit/test_column_text.py",
     "level2": "unit/test_level2.py",
+    "flr_folder": "unit/test_model_plugins_conform.py",
+    "region_folder": "unit/test_model_plugins_conform.py",
     "files": "unit/test_files_source.py",
     "fmi_realtime": "integration/test_fmi_realtime.py",
     "hapi": "integration/test_hapi_source.py",
