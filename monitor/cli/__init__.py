@@ -31,7 +31,7 @@ from monitor.cli.options import (
 )
 from monitor.config import Config, load_config
 from monitor.errors import ConfigurationError, MonitorError
-from monitor.plugins import added_stages, installed, plugged_models, unusable_plugins
+from monitor.plugins import added_stages, installed, plugged_models, unusable_plugins, unusable_stages
 from monitor.types import SECOND_NS
 
 __all__ = ["EXIT_CONFIGURATION", "EXIT_DONE", "EXIT_FAILED", "main"]
@@ -279,6 +279,7 @@ def _checked(options: argparse.Namespace) -> Config:
         for kind, why in unusable_models(config, plugged_models(config, registry)).items()
     }
     unusable |= unusable_plugins(config, registry)
+    unusable |= unusable_stages(config, registry)
     if unusable:
         document = read_document(file.read_text(encoding="utf-8"), str(file))
         for path, why in unusable.items():

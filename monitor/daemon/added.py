@@ -55,8 +55,6 @@ class AddedStages:
                 state: State = "running" if reason is None else "failed"
                 since_ns = before.since_ns if before.state == state else time.time_ns()
                 own = Standing(state, reason, since_ns)
-            if own.state != before.state and own.state != "running":
-                self._metrics.failed(name, "stage")
             self._standing[name] = own
         return dict(self._standing)
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 
 from monitor.io.metrics import Metrics
+from monitor.pipeline.added import PREFIX
 from monitor.pipeline.guard import ALL, Failure
 
 logger = logging.getLogger(__name__)
@@ -36,6 +37,8 @@ class Failures:
         """Take a failure."""
         part, now = failure.part, self._monotonic_ns()
         self._metrics.part_failed(part)
+        if part.startswith(PREFIX):
+            self._metrics.plugins.failed(part.removeprefix(PREFIX), "stage")
         told = self._told_ns.get(part)
         if told is not None and now - told < _INTERVAL_NS:
             self._since[part] = self._since.get(part, 0) + 1

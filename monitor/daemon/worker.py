@@ -179,6 +179,7 @@ class Worker:
         """
         for message in messages:
             self._unstored.extend(self._reception.of_message(message, self.pipeline.admit))
+            self._on_step()
         return self._store_samples()
 
     def take_from(self, source: str, items: Sequence[object], position: str | None = None) -> Taken:

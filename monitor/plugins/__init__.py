@@ -6,7 +6,7 @@ from monitor.plugins.base import GROUPS, Feed, Sink, Source, StoredProduct, Take
 from monitor.plugins.found import Found, Home
 from monitor.plugins.models import PluggedModels, plugged_models
 from monitor.plugins.registry import Registry, installed, unusable_plugins
-from monitor.plugins.stages import added_stages
+from monitor.plugins.stages import added_stages, unusable_stages
 from monitor.plugins.surroundings import surroundings_of
 from monitor.types import Kind, Options, Standing, Surroundings
 
@@ -30,4 +30,5 @@ __all__ = [
     "plugged_models",
     "surroundings_of",
     "unusable_plugins",
+    "unusable_stages",
 ]

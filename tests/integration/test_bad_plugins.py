@@ -190,6 +190,10 @@ def assert_named(daemon: DaemonProcess) -> None:
     # It was asked again after each, and what it gave for good messages came as far as any other.
     assert rejected["lines: unknown_station"] > 0
     assert daemon.metric("geospace_plugin_up", plugin="stuck_stage", kind="stage") == 0.0
+    assert (
+        daemon.metric("geospace_plugin_failures_total", plugin="raising_stage", kind="stage") or 0.0
+    ) > 10.0
+    assert (daemon.metric("geospace_plugin_failures_total", plugin="lines", kind="decoder") or 0.0) > 0.0
     assert daemon.metric("geospace_plugin_up", plugin="means", kind="stage") == 1.0
 
 

@@ -22,7 +22,7 @@ from monitor.io.store import Store
 from monitor.pipeline import Pipeline
 from monitor.pipeline.added import Added
 from monitor.pipeline.guard import Failure, Guard
-from monitor.plugins import Found, Registry, added_stages
+from monitor.plugins import Found, Registry, added_stages, unusable_stages
 from monitor.plugins.found import find_all
 from monitor.plugins.in_process import InProcess
 from monitor.types import SECOND_NS, Json, Message, Product, SampleBlock, Tick, iso_time
@@ -209,6 +209,10 @@ class TestMaking:
             "sums",
             "again",
         ]
+
+    def test_check_names_the_place_of_each(self) -> None:
+        found = unusable_stages(config(sums={}, again={"plugin": "sums"}, raises={}), registry())
+        assert set(found) == {("plugins", "again"), ("plugins", "raises")}
 
     def test_kind_of_the_monitor_is_a_fault(self) -> None:
         with pytest.raises(PluginError, match="the monitor's own"):

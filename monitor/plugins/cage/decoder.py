@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from monitor.decoders.base import REASONS, checked
+from monitor.decoders.base import DECODER_FAILED, DECODER_OFF, REASONS, checked
 from monitor.errors import DecodeError, PluginError
 from monitor.plugins.cage import parcels, wire
 from monitor.plugins.cage.journal import Journal
@@ -14,9 +14,6 @@ from monitor.plugins.cage.keeper import Keeper, OffError
 from monitor.plugins.cage.process import Process
 from monitor.types import Json, Message, SampleBlock, Standing
 
-OFF: Final = "decoder_off"
-"""Why messages of a decoder that is switched off are refused."""
-FAILED: Final = "decoder_failed"
 _OTHER: Final = "refused"
 _REASON = re.compile(r"[a-z][a-z0-9_]{1,39}")
 _OWN_REASONS: Final = 30
@@ -45,16 +42,18 @@ class CagedDecoder:
         try:
             answer = self._answered(wire.Decode(parcels.Letter.of(message)))
         except OffError as error:
-            raise DecodeError(OFF, str(error)) from None
+            raise DecodeError(DECODER_OFF, str(error)) from None
         except PluginError as error:
-            raise DecodeError(FAILED, str(error)) from None
+            raise DecodeError(DECODER_FAILED, str(error)) from None
         if answer.refused is not None:
             reason, detail = answer.refused
             raise DecodeError(self._reason(reason), detail)
         try:
             return checked([block.taken() for block in answer.blocks], message)
         except (parcels.WireError, TypeError) as error:
-            raise DecodeError(FAILED, str(self._keeper.raised(f"what is no block: {error}"))) from None
+            raise DecodeError(
+                DECODER_FAILED, str(self._keeper.raised(f"what is no block: {error}"))
+            ) from None
 
     def end(self) -> None:
         """End its process."""
