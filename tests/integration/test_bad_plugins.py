@@ -178,7 +178,7 @@ def assert_named(daemon: DaemonProcess) -> None:
     status = daemon.status()
     reasons = {name: page["reason"] for name, page in status["plugins"].items()}
     assert "not today (foreign_plugins.py" in reasons["raising_stage"]
-    assert "no product of it" in reasons["nonsense_stage"] or "ValueError" in reasons["nonsense_stage"]
+    assert "product" in reasons["nonsense_stage"].lower()
     assert "no answer within 2 s" in reasons["stuck_stage"]
     assert "held up its loop" in reasons["stuck_source"]
     assert "exit code 0" in reasons["dying_sink"]
