@@ -15,7 +15,6 @@ from daemon_kit import (
     DaemonProcess,
     assert_agree,
     chain_blocks,
-    command,
     eventually,
     final,
     processed,
@@ -30,8 +29,8 @@ from monitor.types import CELL_NS, SECOND_NS
 
 pytestmark = pytest.mark.broker
 
-MINUTES = 120
-HOLE_NS = (T0_NS + 1800 * SECOND_NS, T0_NS + 5400 * SECOND_NS)
+MINUTES = 80
+HOLE_NS = (T0_NS + 1800 * SECOND_NS, T0_NS + 3600 * SECOND_NS)
 BLOCKS = chain_blocks(MINUTES)
 WINDOWS = {"revise_s": 21_600}
 REGION = ("MMS1_FGM_SRVY_L2@0", "MMS1_FPI_FAST_L2_DIS-MOMS")
@@ -80,11 +79,12 @@ def test_hole_and_failures_of_a_server_change_no_product_in_the_end(
             eventually(lambda: len(revisions(daemon)) == len(expected), 60.0, lambda: daemon.log)
             gap = lambda one: "gap" in one["flags"]  # noqa: E731
             torn = [key for key, one in revisions(daemon).items() if gap(one) and not gap(expected[key])]
-            assert len(torn) > 20
+            assert len(torn) > 10
             assert daemon.stop() == 0
             daemon.start()
             hole.hidden = []
-            eventually(lambda: not _differing(daemon, expected), 90.0, lambda: daemon.log)
+            eventually(lambda: not missing(daemon), 90.0, lambda: daemon.log)
+            eventually(lambda: agree(daemon, expected), 90.0, lambda: daemon.log)
             status = json.loads(daemon.get("/api/status")[1])["plugins"]["archive"]
             assert (status["plugin"], status["kind"], status["state"]) == ("hapi", "source", "running")
             assert daemon.metric("geospace_samples_stored_total", source="TAR")
@@ -93,12 +93,17 @@ def test_hole_and_failures_of_a_server_change_no_product_in_the_end(
     assert all(revisions(daemon)[key]["revision"] > 0 for key in torn)
 
 
-def _differing(daemon: DaemonProcess, expected: dict[tuple[str, str], Any]) -> bool:
+def missing(daemon: DaemonProcess) -> list[tuple[int, int]]:
+    with StoreReader.opened(daemon.store_path) as store:
+        return store.gaps("TAR", *HOLE_NS)
+
+
+def agree(daemon: DaemonProcess, expected: dict[tuple[str, str], Any]) -> bool:
     try:
         assert_agree(revisions(daemon), expected)
     except AssertionError:
-        return True
-    return False
+        return False
+    return True
 
 
 def test_spacecraft_comes_from_two_datasets_and_is_labelled(tmp_path: Path, mosquitto: Mosquitto) -> None:
@@ -130,24 +135,3 @@ def test_spacecraft_comes_from_two_datasets_and_is_labelled(tmp_path: Path, mosq
             assert daemon.stop() == 0
     whole = [one for one in labels(daemon).values() if not one["missing"]]
     assert {one["label"] for one in whole} == {"SW"}
-
-
-def test_check_config_names_what_is_wrong_with_the_options(tmp_path: Path) -> None:
-    feeds = [
-        {"station": "NUR", "dataset": "d"},
-        {"craft": "MMS1"},
-        {"station": "TAR", "dataset": "d", "role": "x"},
-    ]
-    plugins = {"hapi": {"url": "ftp://example.org", "feeds": feeds, "poll_s": 0}}
-    config = write_config(tmp_path / "bad.yaml", "mqtt://127.0.0.1", plugins=plugins)
-    done = command("check-config", "-c", config)
-    assert done.returncode == 78
-    lines = done.stderr + done.stdout
-    for said in (
-        "begins with http://",
-        "name the dataset of MMS1",
-        "one of 'live', 'backfill'",
-        "at least 0.1",
-    ):
-        assert said in lines, lines
-    assert lines.count("bad.yaml:") == 4

@@ -14,7 +14,10 @@ from monitor_plugins.hapi.protocol import HapiError, Info, Parameter, Records, r
 from monitor_plugins.hapi.samples import plan_of, series_of
 from pydantic import ValidationError
 
+from monitor.config import load_config
 from monitor.decoders.native import CRAFT_FILL
+from monitor.errors import ConfigurationError
+from monitor.plugins import installed
 from monitor.types import CELL_NS, SECOND_NS
 
 MASTERS = Path(__file__).parents[3] / "shared" / "data" / "space" / "cdaweb_masters"
@@ -242,3 +245,24 @@ def test_options_of_the_source_that_make_no_sense_are_refused(options: dict[str,
     with pytest.raises(ValidationError, match=says) as raised:
         HapiOptions.model_validate({**good, **options})
     assert "secret" not in str([error["msg"] for error in raised.value.errors()])
+
+
+def test_faults_of_the_options_have_a_place_in_the_configuration(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(
+        "pairs: [NUR-TAR]\n"
+        "plugins:\n"
+        "  hapi:\n"
+        "    url: ftp://example.org\n"
+        "    poll_s: 0\n"
+        "    feeds:\n"
+        "      - {station: NUR, dataset: d, role: x}\n"
+        "      - {craft: MMS1}\n"
+    )
+    with pytest.raises(ConfigurationError) as raised:
+        load_config(path, installed())
+    places = {(fault.line, fault.column): fault.message for fault in raised.value.faults}
+    assert "begins with http://" in places[4, 10]
+    assert "at least 0.1" in places[5, 13]
+    assert "one of 'live', 'backfill'" in places[7, 42]
+    assert "name the dataset of MMS1" in places[8, 9]
