@@ -393,6 +393,20 @@ def test_complaints_are_one_a_minute_for_a_topic_and_bounded_in_all() -> None:
     assert f"({1000 - len(told)} others were not logged)" in after
 
 
+def test_what_an_observatory_sends_beside_its_variometers_is_said_once_a_day() -> None:
+    complaints = Complaints()
+    minutes = range(0, 24 * 60, 7)
+    lines = [complaints.line("a/b", "scalar_only", "x", minute * MINUTE_NS) for minute in minutes]
+    assert [line for line in lines if line is not None] == ["refused a message on 'a/b': scalar_only: x"]
+    again = complaints.line("a/b", "scalar_only", "x", 24 * 60 * MINUTE_NS)
+    assert again is not None
+    assert again.endswith(f"({len(minutes) - 1} more like it in the last day)")
+    for minute in range(1500, 1600):
+        for number in range(60):
+            complaints.line(f"t/{minute}/{number}", "scalar_only", "x", minute * MINUTE_NS)
+    assert len(complaints._told) <= 1060
+
+
 def test_pieces_hold_every_sample_once_in_the_order_of_time() -> None:
     blocks = [
         SampleBlock(code, ("H",), T0_NS + 7 * SECOND_NS, SECOND_NS, np.arange(200.0)[None, :])
