@@ -1,7 +1,8 @@
 """A Kafka cluster that is none: the mock cluster in librdkafka, which speaks the real protocol over real sockets.
 
 A real broker needs a Java machine and an archive that no package index has. The mock keeps topics, groups and offsets in
-memory, checks the numbers of idempotent producers, and can be told to fail. It has neither TLS nor SASL, and drops
+memory, checks the numbers of idempotent producers, and can be told to fail. It has neither TLS nor SASL, refuses what
+the library sends when a second member joins a group (SyncGroup, `InvalidRequest`), and drops
 nothing by age. The client that reads back is librdkafka too, and none of ours.
 """
 

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import ssl
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
-from aiokafka import ConsumerRecord
+from aiokafka import ConsumerRecord, TopicPartition
 from hypothesis import given
 from hypothesis import strategies as st
 from monitor_plugins.kafka import KafkaSink, KafkaSource
 from monitor_plugins.kafka.cluster import connection
 from monitor_plugins.kafka.merging import Merging
-from monitor_plugins.kafka.source import UNREADABLE, mqtt_topic
+from monitor_plugins.kafka.source import UNREADABLE, _Reading, mqtt_topic
 from pydantic import ValidationError
 from sink_kit import HERE
 from tls_kit import Authority
 
 from monitor.errors import ConfigurationError
+from monitor.testing import RecordingFeed
 
 SERVERS = ("kafka-1.example.org:9092",)
 
@@ -139,3 +140,57 @@ def test_merging_holds_back_what_is_too_far_ahead() -> None:
     assert merging.release(10) == [("b", 20)]
     merging.drop(["a"])
     assert merging.release(10) == []
+
+
+class Partitions:
+    """Stands for a consumer whose partitions move: the mock cluster cannot do that with two members."""
+
+    def __init__(self) -> None:
+        self.sought: dict[TopicPartition, int] = {}
+        self.mine: set[TopicPartition] = set()
+        self.coming: dict[TopicPartition, list[Any]] = {}
+
+    def assignment(self) -> set[TopicPartition]:
+        return self.mine
+
+    def seek(self, partition: TopicPartition, offset: int) -> None:
+        self.sought[partition] = offset
+
+    async def getmany(self, *_partitions: TopicPartition, timeout_ms: int) -> dict[TopicPartition, list[Any]]:
+        coming, self.coming = self.coming, {}
+        return coming
+
+
+class TestPartitionsThatMove:
+    FIRST, SECOND = TopicPartition("mag", 0), TopicPartition("mag", 1)
+
+    def reading(
+        self, begin: Literal["earliest", "latest"], position: Any = None
+    ) -> tuple[_Reading, Partitions]:
+        feed, partitions = RecordingFeed(), Partitions()
+        feed._position = position
+        options = KafkaSource.Options(servers=SERVERS, topics={"mag": "in/{key}"}, begin=begin)
+        return _Reading(partitions, feed, options, 0), partitions
+
+    async def test_begin_where_the_store_is_else_where_the_options_say(self) -> None:
+        position = {"group": "geospace-monitor", "offsets": {"mag": {"0": 7}}}
+        for begin, expected in (
+            ("earliest", {self.FIRST: 7, self.SECOND: 0}),
+            ("latest", {self.FIRST: 7}),
+        ):
+            reading, partitions = self.reading(begin, position)  # type: ignore[arg-type]
+            await reading.on_partitions_assigned([self.FIRST, self.SECOND])
+            assert partitions.sought == expected
+
+    async def test_position_of_another_group_does_not_count(self) -> None:
+        reading, partitions = self.reading("latest", {"group": "other", "offsets": {"mag": {"0": 7}}})
+        await reading.on_partitions_assigned([self.FIRST])
+        assert partitions.sought == {}
+
+    async def test_what_is_held_of_a_partition_that_goes_is_left_to_whoever_gets_it(self) -> None:
+        reading, partitions = self.reading("earliest")
+        partitions.mine = {self.FIRST, self.SECOND}
+        partitions.coming = {self.FIRST: [record()], self.SECOND: [record()]}
+        await reading._fetch([self.FIRST, self.SECOND])
+        await reading.on_partitions_revoked([self.FIRST])
+        assert [partition for partition, _ in reading._held.release(10)] == [self.SECOND]

@@ -10,6 +10,8 @@ import re
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +126,47 @@ async def test_retry_after_is_minded(
     await sink.write([event(1)])
     await sink.close()
     assert len(receiver.taken) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "rest_s"),
+    [
+        ("90", 90.0),
+        ("999999999", posting.LONGEST_REST_S),
+        ("Thu, 07 Sep 2017 12:01:00 GMT", 0.0),
+        ("Thu, 07 Sep 2017", None),
+        ("-5", None),
+        ("soon", None),
+        (None, None),
+    ],
+)
+def test_retry_after_is_seconds_or_a_date_or_nothing(text: str | None, rest_s: float | None) -> None:
+    assert posting._rest_s(text) == rest_s
+
+
+def test_retry_after_may_be_a_date_to_come() -> None:
+    text = format_datetime(datetime.now(UTC) + timedelta(seconds=100), usegmt=True)
+    found = posting._rest_s(text)
+    assert found is not None
+    assert 90.0 < found <= 100.0
+
+
+async def test_no_more_requests_at_a_time_than_is_said(receiver: Receiver) -> None:
+    now, most = 0, 0
+
+    async def answer(_: Got) -> web.Response:
+        nonlocal now, most
+        now += 1
+        most = max(most, now)
+        await asyncio.sleep(0.02)
+        now -= 1
+        return web.Response(status=200)
+
+    receiver.answer = answer
+    sink = await opened(receiver.url, connections=3)
+    await sink.write([event(row, f"P-{row}") for row in range(12)])
+    await sink.close()
+    assert (len(receiver.taken), most) == (12, 3)
 
 
 async def test_refused_event_is_left_behind_once_patience_is_over(
