@@ -19,7 +19,7 @@ from ..fetching import Fetcher, FetchError, Stamp
 from .options import FeedOptions, HapiOptions
 from .protocol import (
     NO_DATA,
-    OK,
+    OUT_OF_RANGE,
     TOO_MUCH,
     HapiError,
     Info,
@@ -126,6 +126,7 @@ class Dataset:
         self.refusals = 0
         self._last_ns = 0
         self._told_ns = 0
+        self._strict = False
         self._step_ns: int | None = None
         self._seen: tuple[str | None, int | None] | None = None
 
@@ -194,8 +195,7 @@ class Dataset:
         assert self.plan is not None
         margin_ns = MARGIN_NS if self.domain is Domain.CRAFT else 0
         try:
-            names = [one.name for one in self.plan.parameters]
-            body = await self._server.data(self.dataset, names, begin_ns - margin_ns, end_ns + margin_ns)
+            body = await self._body(begin_ns - margin_ns, end_ns + margin_ns)
         except HapiError as error:
             if error.code == TOO_MUCH and self._usual_ns > SHORTEST_NS:
                 self._usual_ns = self._span_ns = max(self._usual_ns // 2, SHORTEST_NS)
@@ -204,6 +204,26 @@ class Dataset:
         series, notes = await asyncio.to_thread(self._read, body, begin_ns, end_ns, at_edge)
         self._tell(notes)
         return series
+
+    async def _body(self, begin_ns: int, end_ns: int) -> bytes:
+        """The records of [begin, end), as far as the dataset goes. Raises FetchError, HapiError."""
+        assert self.info is not None
+        assert self.plan is not None
+        names = [one.name for one in self.plan.parameters]
+        begin_ns = max(begin_ns, self.info.start_ns or begin_ns)
+        stop_ns = self.info.stop_ns
+        if self._strict and stop_ns is not None:
+            end_ns = min(end_ns, stop_ns)
+        if end_ns <= begin_ns:
+            return b""
+        try:
+            return await self._server.data(self.dataset, names, begin_ns, end_ns)
+        except HapiError as error:
+            if error.code != OUT_OF_RANGE or stop_ns is None or not begin_ns < stop_ns < end_ns:
+                raise
+        # A server that lets nobody ask beyond its last record keeps that one to itself until there is another.
+        self._strict = True
+        return await self._server.data(self.dataset, names, begin_ns, stop_ns)
 
     def _read(
         self, body: bytes, begin_ns: int, end_ns: int, at_edge: bool
@@ -235,6 +255,10 @@ class Dataset:
         if self._server.binary:
             return read_binary(body, info.parameters[0], plan.parameters, self.where)
         return read_csv(body, plan.width, self.where)
+
+    def hold_back(self, time_ns: int) -> None:
+        """What comes after a time is not handed over yet: it is asked for again."""
+        self.to_ns, self._seen = time_ns, None
 
     def found(self, *, anything: bool) -> None:
         """A stretch was fetched: where there is nothing, the next one is longer."""
@@ -269,5 +293,3 @@ class Dataset:
 
 REFUSALS = (FetchError, HapiError, ArchiveError)
 """What may go wrong with one dataset and leaves the others alone."""
-
-__all__ = ["LONGEST_EMPTY_NS", "OK", "REFUSALS", "SHORTEST_NS", "Dataset", "Server"]

@@ -23,6 +23,7 @@ from monitor.types import SECOND_NS, FloatArray, IntArray
 
 OK: Final = 1200
 NO_DATA: Final = 1201
+OUT_OF_RANGE: Final = 1405
 TOO_MUCH: Final = 1408
 
 MOST_COLUMNS: Final = 1000

@@ -103,7 +103,7 @@ class Hapi:
         live = [one for one in answering if one.feed.role == "live"]
         for one in live:
             self._begin(one, feed)
-        await self._advance(feed, datasets, [one for one in live if not one.is_unchanged])
+        await self._advance(feed, datasets, live)
         await self._fill(feed, datasets, answering)
         return bool(answering)
 
@@ -134,7 +134,7 @@ class Hapi:
 
     async def _advance(self, feed: Feed, datasets: Sequence[Dataset], live: Sequence[Dataset]) -> None:
         """Hand over what is new, stretch by stretch, so that no dataset runs ahead of the others."""
-        going = list(live)
+        going = [one for one in live if not one.is_unchanged]
         while going := [one for one in going if one.scan_ns < one.until_ns]:
             end_ns = min(one.next_stretch() for one in going)
             fetched: dict[str, list[SourceSeries]] = {}
@@ -182,7 +182,7 @@ class Hapi:
                 limit_ns = max(min(fronts), max(fronts) - round(self._options.wait_s * SECOND_NS))
                 limit_ns = limit_ns // CELL_NS * CELL_NS
                 if one.to_ns > limit_ns:
-                    one.to_ns = limit_ns
+                    one.hold_back(limit_ns)
                     found = [
                         part for part in (clipped(part, 0, limit_ns) for part in found) if part is not None
                     ]

@@ -227,6 +227,25 @@ async def test_hapi_brings_a_spacecraft_to_the_grid_whatever_the_stretches() -> 
     )
 
 
+async def test_hapi_brings_the_field_when_the_plasma_has_come_and_nothing_else_has_changed() -> None:
+    fgm, fpi = field_and_plasma()
+    fgm.extra = fpi.extra = {"modificationDate": "2017-09-08T00:00:00Z"}
+    fpi.until_ns = T0_NS + 300 * SECOND_NS
+    async with HapiServer(dict(zip(MMS, (fgm, fpi), strict=True))).running() as server:
+        feed = RecordingFeed()
+
+        async def come(_request: web.Request) -> None:
+            if len(server.requests) > 20:
+                assert max(values_of(feed, "MMS1", "Bx")) <= T0_NS + 300 * SECOND_NS
+                fpi.until_ns = None
+
+        server.fault = come
+        end_ns = T0_NS + 1150 * SECOND_NS
+        done = lambda: max(values_of(feed, "MMS1", "Bx"), default=0) >= end_ns  # noqa: E731
+        await brought(source(server, *CRAFT, wait_s=3600.0), done, feed)
+        assert max(values_of(feed, "MMS1", "N")) >= end_ns
+
+
 async def test_hapi_tells_the_last_cells_once_and_again_when_more_comes_to_them() -> None:
     fgm, _ = field_and_plasma(4)
     half_ns = T0_NS + 100 * SECOND_NS
@@ -506,6 +525,28 @@ async def test_hapi_leaves_out_a_stretch_that_is_never_readable() -> None:
         assert sum(query["start"] == bad for query in server.data_requests()) == 5
     found = {(time - T0_NS) // SECOND_NS for time in values_of(feed, "NUR", "X")}
     assert found == {*range(600), *range(1200, 1800)}
+
+
+async def test_hapi_stays_within_the_dataset_where_the_server_is_strict() -> None:
+    """The specification has a status for times outside of a dataset, and servers that use it."""
+
+    async def fault(request: web.Request) -> web.Response | None:
+        query, info = request.query, server.datasets[MMS[0]].info()
+        if "start" in query:
+            start, stop = (np.datetime64(query[name][:-1], "ns") for name in ("start", "stop"))
+            first, last = (np.datetime64(info[name][:-1], "ns") for name in ("startDate", "stopDate"))
+            if start < first or stop > last:
+                return server.refusal(1405)
+        return None
+
+    fgm, _ = field_and_plasma(5)
+    server = HapiServer({MMS[0]: fgm})
+    server.fault = fault
+    async with server.running():
+        feed = RecordingFeed()
+        end_ns = T0_NS + 280 * SECOND_NS
+        await brought(source(server, CRAFT[0]), lambda: newest(feed, "MMS1") >= end_ns, feed)
+    assert min(values_of(feed, "MMS1", "Bx")) == T0_NS
 
 
 async def test_hapi_asks_for_less_where_the_server_says_too_much() -> None:
