@@ -144,6 +144,35 @@ async def test_hapi_asks_for_no_data_where_the_server_says_that_nothing_has_chan
         assert len(server.data_requests()) == 1
 
 
+async def test_hapi_asks_whether_a_dataset_has_changed_and_is_told_no() -> None:
+    served = station(20, until_ns=T0_NS + 600 * SECOND_NS)
+    server = HapiServer({"NUR/1s": served})
+    unchanged = 0
+
+    async def tagged(request: web.Request) -> web.Response | None:
+        nonlocal unchanged
+        if not request.path.endswith("/info"):
+            return None
+        tag = f'"{served.until_ns}"'
+        if request.headers.get("If-None-Match") == tag:
+            unchanged += 1
+            return web.Response(status=304, headers={"ETag": tag})
+        return web.json_response({"HAPI": "3.2", **served.info()}, headers={"ETag": tag})
+
+    server.fault = tagged
+    async with server.running():
+        feed = RecordingFeed()
+
+        def grown() -> bool:
+            if unchanged >= 3:
+                served.until_ns = T0_NS + 1200 * SECOND_NS
+            return newest(feed) >= T0_NS + 1200 * SECOND_NS
+
+        await brought(source(server), grown, feed)
+    assert unchanged >= 3
+    assert len(values_of(feed, "NUR", "X")) == 1200
+
+
 async def test_hapi_takes_fills_and_units_and_leaves_gaps_as_gaps() -> None:
     served = station(2)
     tesla = served.parameters[0].values * 1e-9
@@ -639,6 +668,15 @@ async def test_hapi_trusts_a_certificate_by_its_authority(
         await brought(source(server), lambda: "name its authority in ca_file" in caplog.text, feed)
         assert not feed.items
         await brought(source(server, ca_file=authority.ca), lambda: newest(feed) > 0, feed)
+        async with HapiServer({"NUR/1s": station(5)}).running() as plain:
+
+            async def elsewhere(request: web.Request) -> web.Response | None:
+                raise web.HTTPFound(f"{plain.url}/capabilities")
+
+            server.fault = elsewhere
+            again = source(server, ca_file=authority.ca)
+            await brought(again, lambda: "redirects from https to http" in caplog.text)
+            assert plain.requests == []
         with pytest.raises(FetchError, match="cannot be read as certificates"):
             await source(server, ca_file=tmp_path / "nothing").run(feed)
 
