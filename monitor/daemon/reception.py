@@ -12,7 +12,7 @@ from monitor.daemon.complaints import Complaints
 from monitor.daemon.failures import Failures
 from monitor.daemon.remembered import DecoderMemory
 from monitor.daemon.routes import Routes
-from monitor.decoders.base import DECODER_FAILED, checked
+from monitor.decoders.base import checked
 from monitor.errors import DecodeError
 from monitor.io.metrics import Metrics
 from monitor.pipeline.guard import Failure
@@ -69,7 +69,7 @@ class Reception:
             self._reject(who, message.topic, error, refused)
         except Exception as error:  # noqa: BLE001  (unacknowledged it would come back at every start)
             self._failures.note(Failure(f"decoder_{who}", message.topic, error))
-            self._reject(who, message.topic, DecodeError(DECODER_FAILED, repr(error)), refused)
+            self._reject(who, message.topic, DecodeError("decoder_failed", repr(error)), refused)
         else:
             return blocks
         return []
@@ -105,7 +105,7 @@ class Reception:
 
     def _reject(self, who: str, topic: str, error: DecodeError, refused: Counter[str] | None) -> None:
         self._metrics.message_rejected(who, error.reason)
-        if error.reason == DECODER_FAILED:
+        if error.reason == "decoder_failed":
             self._metrics.plugins.failed(who, "decoder")
         self.rejected[f"{who}: {error.reason}"] += 1
         if refused is not None:

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 
 from monitor.config import Config, topic_matches
 from monitor.decoders import Decoder
-from monitor.decoders.base import DECODER_OFF
 from monitor.errors import DecodeError, PluginError
 from monitor.plugins import Registry, surroundings_of
 from monitor.types import Message, SampleBlock, Standing
@@ -66,4 +65,4 @@ class _Off:
         self.standing = standing
 
     def decode(self, _message: Message) -> Sequence[SampleBlock]:
-        raise DecodeError(DECODER_OFF, str(self.standing.reason))
+        raise DecodeError("decoder_off", str(self.standing.reason))

@@ -45,11 +45,6 @@ REASONS: Final = frozenset(
 )
 """The words that a `DecodeError` of this package carries: labels of a counter, so fixed and few."""
 
-DECODER_FAILED: Final = "decoder_failed"
-"""Why a message is refused over which a decoder raised what it must not, or was lost."""
-DECODER_OFF: Final = "decoder_off"
-"""Why messages of a decoder that is switched off are refused."""
-
 MAXIMUM_SAMPLES: Final = 1_000_000
 EARLIEST_NS: Final = 631_152_000 * SECOND_NS
 """1990-01-01T00:00:00Z: nothing older is taken for a measurement."""

@@ -192,7 +192,7 @@ def assert_named(daemon: DaemonProcess) -> None:
     assert daemon.metric("geospace_plugin_up", plugin="stuck_stage", kind="stage") == 0.0
     assert (
         daemon.metric("geospace_plugin_failures_total", plugin="raising_stage", kind="stage") or 0.0
-    ) > 10.0
+    ) > 0.0
     assert (daemon.metric("geospace_plugin_failures_total", plugin="lines", kind="decoder") or 0.0) > 0.0
     assert daemon.metric("geospace_plugin_up", plugin="means", kind="stage") == 1.0
 

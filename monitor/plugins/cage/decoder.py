@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from monitor.decoders.base import DECODER_FAILED, DECODER_OFF, REASONS, checked
+from monitor.decoders.base import REASONS, checked
 from monitor.errors import DecodeError, PluginError
 from monitor.plugins.cage import parcels, wire
 from monitor.plugins.cage.journal import Journal
@@ -42,9 +42,9 @@ class CagedDecoder:
         try:
             answer = self._answered(wire.Decode(parcels.Letter.of(message)))
         except OffError as error:
-            raise DecodeError(DECODER_OFF, str(error)) from None
+            raise DecodeError("decoder_off", str(error)) from None
         except PluginError as error:
-            raise DecodeError(DECODER_FAILED, str(error)) from None
+            raise DecodeError("decoder_failed", str(error)) from None
         if answer.refused is not None:
             reason, detail = answer.refused
             raise DecodeError(self._reason(reason), detail)
@@ -52,7 +52,7 @@ class CagedDecoder:
             return checked([block.taken() for block in answer.blocks], message)
         except (parcels.WireError, TypeError) as error:
             raise DecodeError(
-                DECODER_FAILED, str(self._keeper.raised(f"what is no block: {error}"))
+                "decoder_failed", str(self._keeper.raised(f"what is no block: {error}"))
             ) from None
 
     def end(self) -> None:
