@@ -25,7 +25,8 @@ _SOME: Final = (
     "SELECT time_ns, revision, data FROM spectrum WHERE pair = :pair AND time_ns > :after AND time_ns < :end"
     " ORDER BY time_ns LIMIT :limit"
 )
-_AT_ONCE: Final = 32
+# As JSON a spectrum is 20 kB: as much at a time as of other products.
+_AT_ONCE: Final = 12
 
 
 class PackedSpectra:
