@@ -15,7 +15,6 @@ from monitor.stages.craft_window import CraftWindowParameters
 from monitor.stages.crossing import HOUR_NS, CrossingParameters
 from monitor.stages.density import DipoleField, FieldModel
 from monitor.stages.region_label import RegionLabelParameters
-from monitor.stages.traced_field import TracedField
 from monitor.stages.window import WindowParameters
 from monitor.stations import Station
 from monitor.types import SECOND_NS, Pair
@@ -78,7 +77,12 @@ def resonance_parameters(config: Config) -> ResonanceParameters:
 def line_field(config: Config, stations: Mapping[str, Station], pairs: Sequence[Pair]) -> FieldModel:
     """The field that lines are in."""
     kind, height_km = config.density.field, config.density.ionosphere_km
-    return DipoleField(height_km) if kind == "dipole" else TracedField(stations, pairs, kind, height_km)
+    if kind == "dipole":
+        return DipoleField(height_km)
+    # Imported where it is needed, with the models and what follows their lines: a tenth of the start of a daemon.
+    from monitor.stages.traced_field import TracedField
+
+    return TracedField(stations, pairs, kind, height_km)
 
 
 def crossing_parameters(config: Config) -> CrossingParameters:

@@ -14,7 +14,6 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import isotonic_regression, minimize
 from scipy.special import log_softmax, softmax
 
 from monitor.science.reliability import (
@@ -283,6 +282,9 @@ def _vector_scaling(
     start = np.concatenate((np.ones(classes), np.zeros(classes)))
     # A negative scale would turn a class's evidence round.
     bounds = [(0.0, None)] * classes + [(None, None)] * classes
+    # Imported where it is needed: a daemon only applies what was fitted.
+    from scipy.optimize import minimize
+
     found = minimize(
         loss,
         start,
@@ -312,6 +314,9 @@ def _isotonic_curve(log_odds: FloatArray, hit: BoolArray, weight: FloatArray) ->
     place, index = np.unique(log_odds, return_inverse=True)
     total = np.bincount(index, weights=weight)
     share = np.bincount(index, weights=weight * hit) / total
+    # As above.
+    from scipy.optimize import isotonic_regression
+
     found = isotonic_regression(share, weights=total)
     first = np.asarray(found.blocks, dtype=np.int64)[:-1]
     block = np.add.reduceat(total, first)

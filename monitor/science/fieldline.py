@@ -18,7 +18,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.polynomial import chebyshev
-from scipy import interpolate
 
 from monitor.science.mainfield import REFERENCE_RADIUS_KM, dipole_pole, main_field_nT
 from monitor.science.standing_waves import StandingWaves, nodes, standing_waves, wave_numbers
@@ -272,6 +271,9 @@ def traced_unit_frequency_Hz(
     if not line.closed:
         return math.nan
     _check_line(line)
+    # Imported where it is needed: lines of a dipole are known without, and it takes a tenth of the start of a daemon.
+    from scipy import interpolate
+
     # In units that keep the numbers near 1: arc and spacing by their largest.
     spacing = line.spacing / line.spacing.max()
     slowness = interpolate.make_interp_spline(line.arc_m, 1.0 / (spacing**2 * line.field_T), k=_SPLINE_DEGREE)
@@ -286,6 +288,8 @@ def traced_unit_frequency_Hz(
 
 def _farthest_re(line: TracedLine) -> float:
     """The largest distance from the Earth's centre, between the line's points too."""
+    from scipy import interpolate
+
     top = int(line.radius_re.argmax())
     begin, end = line.arc_m[max(top - 1, 0)], line.arc_m[min(top + 1, line.arc_m.size - 1)]
     radius = interpolate.make_interp_spline(line.arc_m, line.radius_re, k=_SPLINE_DEGREE)
