@@ -258,13 +258,14 @@ class Daemon:
             await asyncio.gather(intake, return_exceptions=True)
             await self._intake.finish()
             await self._save()
-            await self._plugged.end_sinks()
             self._saved, self.phase = True, "sending what is finished"
+            sinks = asyncio.create_task(self._plugged.end_sinks(), name="end of the sinks")
             self._publisher.stop()
             await asyncio.wait([publisher], timeout=_DRAIN_S)
             await end(publisher)
             await self._say_goodbye()
             await end(link)
+            await sinks
             await end(stopped)
         for task in tasks:
             error = None if task.cancelled() else task.exception()

@@ -125,6 +125,7 @@ class SourceTask:
         self._patience = patience
         self.upkeep = Upkeep(name, "source", metrics, self._patience)
         self.feed = SourceFeed(name, plugin, intake, worker, store, self.upkeep)
+        self._restored = False
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -142,13 +143,15 @@ class SourceTask:
 
     async def _run(self) -> None:
         try:
-            self.feed.restore(await asyncio.to_thread(self._store.states))
             await self.upkeep.run(self._bring)
         except StoreDamagedError as error:
             # The intake has met it too, and ends the run.
             self.upkeep.switch_off(str(error))
 
     async def _bring(self) -> None:
+        if not self._restored:
+            self.feed.restore(await asyncio.to_thread(self._store.states))
+            self._restored = True
         self.upkeep.begin()
         # A source may have nothing to bring for hours.
         steady = asyncio.get_running_loop().call_later(self._patience.steady_s, self.upkeep.worked)

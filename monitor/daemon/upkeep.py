@@ -43,7 +43,7 @@ class Patience:
     open_s: float = 60.0
     write_s: float = 60.0
     close_s: float = 10.0
-    end_s: float = 10.0
+    end_s: float = 5.0
 
 
 class Upkeep:

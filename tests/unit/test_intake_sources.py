@@ -243,6 +243,31 @@ async def test_source_is_begun_again_and_has_worked_once_it_runs_on(
     assert "source archive failed: ConnectionError: nobody is there; it is begun again" in caplog.text
 
 
+async def test_source_waits_for_a_store_that_cannot_be_read_and_takes_up_its_position(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with way(tmp_path) as it:
+        await it.feed().take([block("TAR", 0)], 1)
+        states, left = it.store.states, [1, 1]
+
+        def busy() -> dict[str, str]:
+            if left:
+                left.pop()
+                raise StoreError("is held by another program")
+            return states()
+
+        monkeypatch.setattr(it.store, "states", busy)
+        source, patience = Unsteady(), Patience(first_s=0.01, longest_s=0.02)
+        source.begun = 2
+        task = SourceTask(
+            "archive", "hapi", source, it.intake, it.worker, it.store, it.metrics.plugins, patience=patience
+        )
+        task.start()
+        await until(lambda: source.begun == 3)
+        assert task.page() == {"position": 1}
+        await task.end()
+
+
 async def test_position_that_is_no_json_is_refused_before_anything_is_stored(tmp_path: Path) -> None:
     async with way(tmp_path) as it:
         with pytest.raises(ValueError, match="not JSON compliant"):
