@@ -20,6 +20,7 @@ from monitor.types import Json, Message, SampleBlock
 logger = logging.getLogger(__name__)
 
 _LARGEST_POSITION_CHARACTERS: Final = 1_000_000
+_SHOWN_CHARACTERS: Final = 2000
 # What is stored as one transaction and computed in one go; more is taken in parts.
 _MOST_ITEMS: Final = 2000
 
@@ -139,7 +140,10 @@ class SourceTask:
 
     def page(self) -> Json:
         """What `/api/status` says of a source alone."""
-        return {"position": self.feed.position}
+        position = self.feed.position
+        size = len(json.dumps(position))
+        # Whoever asks for the status wants to see how far it is, and not a list of all files that it knows.
+        return {"position": position if size <= _SHOWN_CHARACTERS else f"{size} characters"}
 
     async def _run(self) -> None:
         try:

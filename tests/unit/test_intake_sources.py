@@ -265,6 +265,10 @@ async def test_source_waits_for_a_store_that_cannot_be_read_and_takes_up_its_pos
         task.start()
         await until(lambda: source.begun == 3)
         assert task.page() == {"position": 1}
+        await task.feed.take([], ["x" * 1996])
+        assert task.page() == {"position": ["x" * 1996]}
+        await task.feed.take([], ["x" * 1997])
+        assert task.page() == {"position": "2001 characters"}
         await task.end()
 
 
