@@ -32,7 +32,7 @@ from monitor.daemon.lasting import Lasting
 from monitor.daemon.offering import http_server
 from monitor.daemon.reading import Reading
 from monitor.daemon.status import status_message, status_page
-from monitor.decoders.base import DECODER_FAILED, DECODER_OFF, REASONS
+from monitor.decoders.base import REASONS
 from monitor.io.hapi.forms import FORMS
 from monitor.io.metrics import STATION_STATES, Metrics, Watched, WatchedPair
 from monitor.io.mqtt.watch import LinkReading
@@ -421,7 +421,7 @@ class TestWords:
 
     def test_reasons_of_rejection_are_documented_and_given(self) -> None:
         documented = only_once(first_column(INTERFACES, "Reasons of rejection"))
-        assert documented == REASONS | raised_reasons() | {DECODER_FAILED, DECODER_OFF}
+        assert documented == REASONS | raised_reasons()
 
 
 class TestMetrics:
