@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -157,6 +158,27 @@ def test_products_are_as_they_are_without_bad_plugins_and_status_names_each(
         daemon.kill()
         # No process of a plugin outlives the daemon, however that ends.
         eventually(lambda: not any(Path(f"/proc/{pid}/cmdline").exists() for pid in pids), 10.0)
+
+
+def test_plugin_that_is_off_is_begun_again_by_a_reload(
+    tmp_path: Path, mosquitto: Mosquitto, installed: Path
+) -> None:
+    inputs = [{"decoder": "native", "topic": f"{ROOT}/in/#"}, {"decoder": "stuck", "topic": "stuck/+"}]
+    config = write_config(
+        tmp_path / "reload.json", mosquitto.url, inputs=inputs, isolation={"answer_s": 1.0, "restarts": 0}
+    )
+    with DaemonProcess(config) as daemon, closing(Feeder(mosquitto.port)) as feeder:
+        (first,) = children(daemon.pid)
+        feeder.publish("stuck/1", b"!sleep")
+        eventually(lambda: states(daemon)["stuck"] == "off", 30.0, lambda: daemon.log)
+        assert children(daemon.pid) == []
+        os.kill(daemon.pid, signal.SIGHUP)
+        eventually(lambda: states(daemon).get("stuck") == "running", 60.0, lambda: daemon.log)
+        eventually(lambda: len(children(daemon.pid)) == 1, 10.0)
+        (second,) = children(daemon.pid)
+        assert second != first
+        assert daemon.stop() == 0
+        eventually(lambda: not Path(f"/proc/{second}/cmdline").exists(), 10.0)
 
 
 def assert_named(daemon: DaemonProcess) -> None:

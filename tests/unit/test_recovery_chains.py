@@ -106,6 +106,7 @@ class Pipeline:
         self.product_clocks: dict[str, int] = {}
         self.health_states: dict[str, str] = {}
         self.failing: dict[str, str] = {}
+        self.missing_models: dict[str, str] = {}
         self.version = 1
 
     def admit(self, block: SampleBlock) -> None:
