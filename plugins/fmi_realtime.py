@@ -38,6 +38,7 @@ _DAY_NS: Final = 24 * _HOUR_NS
 _ROW: Final = re.compile(
     r"([0-9]{4}) ([0-9]{2}) ([0-9]{2}) ([0-9]{2}) ([0-9]{2}) ([0-9]{2})((?:\s+[-+]?[0-9]+(?:\.[0-9]*)?){3})\s*"
 )
+_LATEST_NS: Final = 1 << 62
 _LARGEST_BYTES: Final = 8 << 20
 _LONGEST_PAUSE_S: Final = 1800.0
 _DAY_PAUSE_S: Final = 600.0
@@ -91,7 +92,7 @@ def _row(line: str) -> tuple[int, tuple[float, float, float]] | None:
         return None
     x, y, z = (float(one) for one in numbers.split())
     time_ns = int(at.astype(np.int64)) * SECOND_NS
-    if time_ns % STEP_NS or time_ns < EARLIEST_NS:
+    if time_ns % STEP_NS or not EARLIEST_NS <= time_ns < _LATEST_NS:
         return None
     return time_ns, (x, y, z)
 

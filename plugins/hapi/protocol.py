@@ -45,7 +45,9 @@ class HapiError(MonitorError):
 
     def __init__(self, where: str, reason: str, code: int = 0) -> None:
         self.code = code
-        super().__init__(f"{where}: {reason}")
+        # Names and messages of a server may hold anything.
+        told = " ".join(reason.split()).encode("utf-8", errors="replace").decode()
+        super().__init__(f"{where}: {told[:600]}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +112,7 @@ def status_of(body: bytes) -> tuple[int, str]:
         document = json.loads(body)
         status = document["status"]
         return int(status["code"]), str(status.get("message", ""))[:200]
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (ValueError, OverflowError, KeyError, TypeError, AttributeError, RecursionError):
         return 0, ""
 
 
@@ -128,6 +130,8 @@ def read_info(body: bytes, where: str) -> Info:
     parameters = tuple(_parameter(one, where) for one in document["parameters"][:MOST_COLUMNS])
     if not parameters or parameters[0].kind != "isotime":
         raise HapiError(where, "the first parameter is no time")
+    if len({one.name.lower() for one in parameters}) < len(parameters):
+        raise HapiError(where, "two parameters have one name")
     major = re.match(r"([0-9]+)", str(document.get("HAPI", "")))
     modified = document.get("modificationDate")
     return Info(
@@ -148,7 +152,7 @@ def _parameter(document: Any, where: str) -> Parameter:
         size = document.get("size") or [1]
         columns = math.prod(int(one) for one in size)
         length = int(document.get("length") or 0)
-    except (KeyError, TypeError, ValueError, AttributeError):
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError):
         raise HapiError(
             where, f"describes a parameter in a way that is not HAPI: {document!r:.120}"
         ) from None
@@ -178,7 +182,7 @@ def _text(given: Any) -> str | None:
 def _number(given: Any) -> float | None:
     try:
         return None if given is None else float(given)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
 
 

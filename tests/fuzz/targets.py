@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import struct
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -17,6 +18,10 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+from monitor_plugins.fmi_realtime import FmiError, read_rows
+from monitor_plugins.hapi.options import FeedOptions
+from monitor_plugins.hapi.protocol import HapiError, read_binary, read_csv, read_info
+from monitor_plugins.hapi.samples import plan_of, series_of
 
 from monitor.config import filters_overlap, load_config, topic_matches
 from monitor.decoders import Decoder
@@ -67,6 +72,7 @@ def targets() -> dict[str, Target]:
         Target("archive-text", partial(read_file, "PG0_2017.csv"), tuple(_texts())),
         Target("archive-cdf", partial(read_file, "mms1_2017.cdf"), tuple(_cdf_files())),
         Target("store-row", read_row, tuple(_rows())),
+        Target("pulled", read_pulled, (*_answers(), _FMI)),
     ]
     return {target.name: target for target in [*decoders, *others]}
 
@@ -208,6 +214,56 @@ def read_row(content: bytes) -> str:
     return "taken"
 
 
+def read_pulled(content: bytes) -> str:
+    """What sources fetch: from a HAPI server, or else a file of FMI."""
+    return read_answers(content) if content.startswith(b"{") else read_fmi(content)
+
+
+def read_answers(content: bytes) -> str:
+    """What a HAPI server says of a dataset and its data, a blank line between them: series, or an error of one line."""
+    head, _, body = content.partition(b"\n\n")
+    verdict = "refused"
+    for feed in (_STATION, _CRAFT):
+        for form in ("csv", "binary"):
+            try:
+                verdict = "taken" if _is_answer(feed, head, body, form) else verdict
+            except (HapiError, ArchiveError) as error:
+                assert_one_line(str(error))
+    return verdict
+
+
+def _is_answer(feed: FeedOptions, head: bytes, body: bytes, form: str) -> bool:
+    """Whether series come of it. Raises HapiError, ArchiveError."""
+    info = read_info(head, "here")
+    plan = plan_of(feed, info, "here")
+    if form == "csv":
+        records = read_csv(body, plan.width, "here")
+    else:
+        records = read_binary(body, info.parameters[0], plan.parameters, "here")
+    steps_ns = [] if info.cadence_ns is None else [info.cadence_ns]
+    series, notes = series_of(
+        feed, plan, records, EARLIEST_NS, RECEIVED_NS, steps_ns=steps_ns, complete=True, where="here"
+    )
+    for block in (one.block(0, one.count) for one in series):
+        # Gaps of some steps are filled up with NaN.
+        check_block(block, 1000 * len(body))
+    for note in notes:
+        assert_one_line(note)
+    return bool(series)
+
+
+def read_fmi(content: bytes) -> str:
+    """A file of FMI: rising times with their values, or an error of one line."""
+    try:
+        rows = read_rows(content, "here")
+    except FmiError as error:
+        assert_one_line(str(error))
+        return "refused"
+    assert rows.values.shape == (3, rows.times_ns.size)
+    assert (np.diff(rows.times_ns) > 0).all()
+    return "taken"
+
+
 # -- what they take ---------------------------------------------------------------------------------------
 
 
@@ -326,6 +382,33 @@ def _cdf_files() -> Iterator[bytes]:
             yield write(Path(folder) / f"{write.__name__}.cdf", np.arange(6) * 4.5).read_bytes()
         for packed in (0, 6):
             yield write_imagcdf(Path(folder) / "imag.cdf", ground, packed=packed).read_bytes()
+
+
+_STATION = FeedOptions(station="NUR", dataset="d")
+_CRAFT = FeedOptions(craft="MMS1", dataset="d")
+_FMI = (
+    b"YYYY MM DD HH MM SS     X       Y       Z\n----\n2017 09 07 08 00 00   14000.1  2000.2 50000.3\n"
+    b"2017 09 07 08 00 10   99999.9 99999.9 99999.9\n2017 09 07 08 00 20   14000.4  2000.5 50000.6\n"
+)
+
+
+def _answers() -> Iterator[bytes]:
+    time = {"name": "Time", "type": "isotime", "units": "UTC", "fill": None, "length": 20}
+    ground = [{"name": name, "type": "double", "units": "nT", "fill": "99999.0"} for name in "XY"]
+    field = {"name": "mms1_fgm_b_gse_srvy_l2", "type": "double", "units": "nT", "fill": "-1e31", "size": [4]}
+    common = {"HAPI": "3.2", "startDate": "2017-250Z", "stopDate": "2017-251Z", "cadence": "PT1S"}
+    lines = [f"2017-09-07T08:00:0{second}Z,20000.{second},500.5\n" for second in range(6)]
+    yield _json(**common, parameters=[time, *ground]) + b"\n\n" + "".join(lines).encode()
+    lines = [f"2017-250T08:00:{second:02d}Z,3.0,-2.0,1.0,3.7\n" for second in range(0, 54, 3)]
+    yield (
+        _json(**common, parameters=[time, field], timeStampLocation="begin")
+        + b"\n\n"
+        + "".join(lines).encode()
+    )
+    records = b"".join(
+        b"2017-09-07T08:00:%02dZ" % second + struct.pack("<dd", 2e4, -5.5) for second in range(4)
+    )
+    yield _json(**common, parameters=[time, *ground]) + b"\n\n" + records
 
 
 def _rows() -> Iterator[bytes]:

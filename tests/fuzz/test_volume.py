@@ -19,7 +19,12 @@ PAYLOADS = (40_000, 1_000_000)
 """Over all decoders together: in the tests, and at full scale."""
 LEAST_OUTCOMES = {"decoder-column_text": 6, "decoder-martas": 8}
 """Text has fewer ways to be wrong than JSON."""
-INPUTS = {"config": (250, 20_000), "archive-text": (1_000, 50_000), "archive-cdf": (500, 50_000)}
+INPUTS = {
+    "config": (250, 20_000),
+    "archive-text": (1_000, 50_000),
+    "archive-cdf": (500, 50_000),
+    "pulled": (500, 50_000),
+}
 
 
 def broken(target: Target, count: int, chance: random.Random) -> Counter[str]:

@@ -160,3 +160,18 @@ def test_csv_is_total_for_what_looks_like_it(parts: list[bytes]) -> None:
     except HapiError:
         return
     assert found.values.shape == (found.times_ns.size, 1)
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        (info(parameters=[TIME, B, {**B, "name": "b"}]), "two parameters have one name"),
+        (info(parameters=[TIME, {**B, "length": 1e400}]), "not HAPI"),
+        (info(status={"code": 1500, "message": "one\nline\ud800 of it"}), "says 1500: one line\\? of it"),
+    ],
+)
+def test_whatever_a_server_says_is_told_in_one_line(body: bytes, says: str) -> None:
+    with pytest.raises(HapiError, match=says) as raised:
+        read_info(body, "here")
+    assert "\n" not in str(raised.value)
+    str(raised.value).encode()
