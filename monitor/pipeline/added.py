@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
@@ -25,8 +25,8 @@ class _Added:
 
     stage: ProductStage
     state: Json = None
-    # Where it cannot say its state, the last one stands: samples since then are fed again after a restart.
-    last: Json = field(default=None)
+    # Where it cannot say its state the last one stands: what came since is lost to it by a restart.
+    last: Json = None
 
 
 class Added:
