@@ -22,7 +22,6 @@ from aiohttp import web
 from daemon_kit import ASIDE, ROOT, DaemonProcess, Document, Listener, eventually, is_equal
 
 from monitor.config import Config
-from monitor.decoders.base import parse_time_ns
 from monitor.decoders.native import NativeDecoder, native_payload, native_topic
 from monitor.io.store import Store
 from monitor.pipeline import Pipeline
@@ -253,15 +252,9 @@ def assert_same(found: Mapping[Key, Document], expected: Mapping[Key, Document])
             assert is_equal(found[key][name], value), (key, name, found[key][name], value)
 
 
-def wait_until_whole(
-    listener: Listener, expected: Mapping[Key, Document], daemon: DaemonProcess, *, until_ns: int = END_NS
-) -> None:
-    """Wait until every window up to a time was said of with as many samples as are expected in the end."""
-    wanted = {
-        key[1:]: document["coverage"]
-        for key, document in expected.items()
-        if key[0] == "flr" and parse_time_ns(key[2]) <= until_ns
-    }
+def wait_until_whole(listener: Listener, expected: Mapping[Key, Document], daemon: DaemonProcess) -> None:
+    """Wait until every window was said of with as many samples as are expected in the end."""
+    wanted = {key[1:]: document["coverage"] for key, document in expected.items() if key[0] == "flr"}
 
     said: dict[tuple[str, str], Document] = {}
     heard = 0
