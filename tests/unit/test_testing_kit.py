@@ -372,7 +372,7 @@ class TestProducts:
             {"retained": 1},
             {"body": [1]},
             {"body": {"a": float("inf")}},
-            {"body": {"a": object()}},
+            {"body": {"a": {1, 2}}},
             {"body": {"a": "x" * 2_000_000}},
             {"valid_until_ns": "soon"},
         ],
