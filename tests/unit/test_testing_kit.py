@@ -376,7 +376,7 @@ class TestProducts:
             {"body": {"a": "x" * 2_000_000}},
             {"valid_until_ns": "soon"},
         ],
-        ids=str,
+        ids=lambda change: f"{change}"[:60],
     )
     def test_each_wrong_part_is_refused(self, change: dict[str, Any]) -> None:
         with pytest.raises(ValueError):
