@@ -138,6 +138,7 @@ def test_shipped_settings_lose_no_more_than_the_seconds_between_two_saves(
     assert "Traceback" not in daemon.log
 
 
+@pytest.mark.at_length
 def test_stock_settings_lose_messages_which_is_noticed_and_said_as_gaps(
     tmp_path: Path, chance: random.Random, of_scale: Callable[[int, int], int], found: Callable[..., None]
 ) -> None:

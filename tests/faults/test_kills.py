@@ -98,7 +98,7 @@ def test_daemon_killed_at_random_instants_loses_nothing_and_says_the_same(
     of_scale: Callable[[int, int], int],
     found: Callable[..., None],
 ) -> None:
-    kills = of_scale(4, 200)
+    kills = of_scale(3, 200)
     run_through(kill, kills, 500.0, "kills", tmp_path, mosquitto, chance, found)
 
 
@@ -120,7 +120,7 @@ def test_daemon_with_reloads_at_random_instants_loses_nothing_and_says_the_same(
     of_scale: Callable[[int, int], int],
     found: Callable[..., None],
 ) -> None:
-    reloads = of_scale(2, 100)
+    reloads = of_scale(1, 100)
     # Between two reloads it works for less time than they take.
     run_through(reload, reloads, 200.0, "reloads", tmp_path, mosquitto, chance, found)
 

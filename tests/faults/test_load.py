@@ -199,7 +199,7 @@ def test_five_times_what_it_can_take_is_bounded_lost_never_and_worked_off(
     of_scale: Callable[[float, float], float],
     found: Callable[..., None],
 ) -> None:
-    overload_s = of_scale(35.0, 600.0)
+    overload_s = of_scale(20.0, 600.0)
     # The shipped settings, with room for the backlog of ten minutes.
     broker = mosquitto_at(
         extra=["max_queued_messages 5000000", "max_queued_bytes 6000000000", "sys_interval 1"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import sys
 from pathlib import Path
 
@@ -18,9 +20,16 @@ __all__ = ["mosquitto", "mosquitto_at", "region_model"]
 
 @pytest.fixture(scope="session")
 def region_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of a small model of regions (`flight_kit`), trained in some seconds."""
-    from flight_kit import small_model
+    """Folder of a small model of regions (`flight_kit`), trained in some seconds, once for all workers."""
+    own = tmp_path_factory.getbasetemp()
+    shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+    folder = shared / "region-model"
+    with (shared / "region-model.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # let go of with the file
+        if not folder.exists():
+            from flight_kit import small_model
 
-    folder = tmp_path_factory.mktemp("region") / "model"
-    small_model(folder)
+            making = own / "region-model-in-the-making"
+            small_model(making)
+            making.rename(folder)
     return folder

@@ -45,7 +45,7 @@ def offline(directory: Path, blocks: Sequence[SampleBlock], **changes: object) -
     return processed(config, write_csv(directory / "chain.csv", blocks))
 
 
-@pytest.mark.parametrize("how", ["SIGTERM", "SIGKILL"])
+@pytest.mark.parametrize("how", [pytest.param("SIGTERM", marks=pytest.mark.at_length), "SIGKILL"])
 def test_restarts_in_mid_stream_give_the_products_of_an_uninterrupted_run(
     how: str, tmp_path: Path, mosquitto: Mosquitto, expected: Final
 ) -> None:

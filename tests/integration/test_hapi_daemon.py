@@ -58,6 +58,7 @@ def revisions(daemon: DaemonProcess) -> dict[tuple[str, str], Any]:
         return final(store.products("flr", None, 0, 1 << 62))
 
 
+@pytest.mark.at_length
 def test_hole_and_failures_of_a_server_change_no_product_in_the_end(
     tmp_path: Path, mosquitto: Mosquitto
 ) -> None:

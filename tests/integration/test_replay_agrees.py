@@ -28,8 +28,10 @@ pytestmark = pytest.mark.broker
 # Two pairs each; windows end from 08:05 to 10:00, and from 08:10 to 11:00.
 @pytest.mark.parametrize(
     ("windows", "minutes", "count"),
-    [(WINDOWS, 120, 48), (LEARNED_WINDOWS, 180, 36)],
-    ids=["physical", "learned"],
+    [
+        pytest.param(WINDOWS, 120, 48, id="physical", marks=pytest.mark.at_length),
+        pytest.param(LEARNED_WINDOWS, 180, 36, id="learned"),
+    ],
 )
 def test_replay_into_run_agrees_with_process_on_a_simulated_chain(
     windows: dict[str, int], minutes: int, count: int, tmp_path: Path, mosquitto: Mosquitto
