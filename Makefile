@@ -72,7 +72,7 @@ prove-faults: $(VENV)/test.ready tools
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder tests/faults tests/fuzz \
 	  tests/realdata/test_soak.py tests/property \
 	  --full --findings $(FINDINGS) --timeout 3600
-	OMP_NUM_THREADS=1 $(BIN)/pytest --full -m at_length tests/integration tests/realdata
+	OMP_NUM_THREADS=1 $(BIN)/pytest --full -m at_length tests/unit tests/integration tests/realdata
 	$(BIN)/python tests/faults/report.py $(FINDINGS) -o docs/reports/faults
 
 # Also draws the reports of the documentation, with the rivals that the models are held against.

@@ -158,6 +158,7 @@ def test_alone_is_the_pair_of_its_row_with_all_that_belongs_to_it(flr: ModuleTyp
 
 
 @pytest.mark.broker
+@pytest.mark.at_length
 def test_sizing_quick_measures_a_daemon_that_runs() -> None:
     if find_mosquitto() is None:
         pytest.skip("the program mosquitto is not installed")

@@ -303,6 +303,7 @@ class TestRecipes:
         assert {picture.name for picture in tmp_path.glob("*.png")} == shown
         assert done.stdout.count("from the geometric mean") == 3
 
+    @pytest.mark.at_length
     def test_pictures_of_flights_are_those_that_their_script_draws(self, tmp_path: Path) -> None:
         pytest.importorskip("matplotlib", reason="matplotlib (extra docs) is not installed")
         done = subprocess.run(

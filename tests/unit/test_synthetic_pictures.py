@@ -11,6 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 
 
+@pytest.mark.at_length
 def test_quick_run_prints_every_figure_and_draws_every_picture(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib", reason="matplotlib (extra docs) is not installed")
     done = subprocess.run(
