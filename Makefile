@@ -35,10 +35,10 @@ help:
 run: $(VENV)/run.ready
 	@$(BIN)/geospace-monitor demo
 
-# What talks to brokers and other programs mostly waits: five at a time, whatever the machine.
+# What talks to brokers and other programs mostly waits: six at a time, whatever the machine.
 test: $(VENV)/test.ready tools
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist loadfile --durations 15 tests/golden tests/property tests/unit tests/fuzz
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 5 --dist loadfile --no-loadscope-reorder --durations 40 \
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 6 --dist loadfile --no-loadscope-reorder --durations 40 \
 	  tests/system tests/faults tests/integration tests/realdata
 
 lint: $(VENV)/test.ready

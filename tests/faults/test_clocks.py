@@ -92,6 +92,7 @@ def test_steps_of_the_wall_clock_change_no_product(
     assert "Traceback" not in daemon.log
 
 
+@pytest.mark.at_length
 def test_wrong_clock_refuses_the_future_keeps_what_is_valid_and_shows_nothing_old_after_a_start(
     tmp_path: Path, mosquitto: Mosquitto, clock: FakeClock, found: Callable[..., None]
 ) -> None:

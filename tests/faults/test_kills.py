@@ -102,6 +102,7 @@ def test_daemon_killed_at_random_instants_loses_nothing_and_says_the_same(
     run_through(kill, kills, 500.0, "kills", tmp_path, mosquitto, chance, found)
 
 
+@pytest.mark.at_length
 def test_daemon_frozen_and_thawed_loses_nothing_and_says_the_same(
     tmp_path: Path,
     mosquitto: Mosquitto,
@@ -113,6 +114,7 @@ def test_daemon_frozen_and_thawed_loses_nothing_and_says_the_same(
     run_through(freeze, freezes, 1000.0, "freezes", tmp_path, mosquitto, chance, found, keepalive_s=5)
 
 
+@pytest.mark.at_length
 def test_daemon_with_reloads_at_random_instants_loses_nothing_and_says_the_same(
     tmp_path: Path,
     mosquitto: Mosquitto,

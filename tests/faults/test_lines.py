@@ -74,6 +74,7 @@ def test_bad_lines_lose_nothing_and_change_no_product(
     assert_unharmed(figures)
 
 
+@pytest.mark.at_length
 def test_corrupt_line_under_tls_brings_no_wrong_sample(
     tmp_path: Path,
     mosquitto_at: Callable[..., Mosquitto],

@@ -190,6 +190,7 @@ def oldest_ns(store_path: Path) -> int:
         return max(clocks[block.source] - block.end_ns for _, block in store.samples(None, 0))
 
 
+@pytest.mark.at_length
 def test_memory_descriptors_threads_and_store_do_not_grow_with_the_data(
     mosquitto: Mosquitto,
     tmp_path: Path,

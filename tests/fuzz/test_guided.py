@@ -33,6 +33,7 @@ def guided(target: str, seconds: int, seed: int) -> subprocess.CompletedProcess[
     )
 
 
+@pytest.mark.at_length
 @pytest.mark.parametrize("name", list(targets()))
 def test_no_fault_is_found_by_coverage(
     name: str, of_scale: Callable[[int, int], int], seed: int, found: Callable[..., None]

@@ -193,6 +193,24 @@ class TestTakingAway:
             page.get_by_role("button", name="PNG").click()
         assert Path(download.value.path()).read_bytes().startswith(b"\x89PNG")
 
+    def test_now_is_a_table_and_a_picture_too(self, shown: Shown, daemon: DaemonProcess) -> None:
+        page = shown.open("now")
+        page.wait_for_selector("tbody tr")
+        with page.expect_download() as download:
+            page.get_by_role("button", name="CSV").click()
+        rows = {
+            row["subject"]: row
+            for row in csv.DictReader(io.StringIO(Path(download.value.path()).read_text()))
+        }
+        status = daemon.status()
+        assert {name: rows[name]["label"] for name in PAIRS} == {
+            name: status["pairs"][name]["label"] for name in PAIRS
+        }
+        assert rows[CRAFT]["label"] == status["regions"][CRAFT]["label"]
+        with page.expect_download() as download:
+            page.get_by_role("button", name="PNG").click()
+        assert Path(download.value.path()).read_bytes().startswith(b"\x89PNG")
+
 
 class TestLive:
     def test_new_samples_show_without_a_reload_and_so_does_a_restart(
@@ -202,6 +220,7 @@ class TestLive:
             page = shown.open("now")
             page.wait_for_selector("tbody tr")
             page.evaluate("window.opened = 1")
+            page.locator("tbody a", has_text=PAIR).focus()
             before = window_of(page)
             feeder.send(morning(MINUTES, MINUTES + 20))
             feeder.flush()
@@ -209,6 +228,8 @@ class TestLive:
                 "(before) => document.querySelector('tbody tr td:last-child').textContent > before",
                 arg=before,
             )
+            # Whoever goes by the keyboard is where he was, though all was drawn anew.
+            assert page.evaluate("document.activeElement.textContent") == PAIR
             # The daemon goes: the page says so, and everything is grey.
             assert daemon.stop() == 0
             page.wait_for_selector("html.away")

@@ -52,7 +52,7 @@ def test_memory_is_flat_over_four_days_of_wic(
     speed: str, tmp_path: Path, of_scale: Callable[[bool, bool], bool]
 ) -> None:
     if not of_scale(False, True):
-        pytest.skip("minutes: only with --full (make prove); tests/faults/test_soak.py has the short form")
+        pytest.skip("minutes: only with --full (make prove)")
     broker = Mosquitto(tmp_path)
     twin = tmp_path / "AAA.csv.gz"
     shutil.copy(ARCHIVE, twin)

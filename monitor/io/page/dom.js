@@ -31,6 +31,20 @@ export function refill(node, ...children) {
   return fill(node, {}, children);
 }
 
+/** Draw something anew without taking the keyboard's place away: what had the focus, or its successor, has it again. */
+export function keepingFocus(root, draw) {
+  const active = document.activeElement;
+  const key = active && active !== root && root.contains(active) ? keyOf(active) : null;
+  draw();
+  if (key === null || root.contains(document.activeElement)) return;
+  const successor = [...root.querySelectorAll("a, button, summary, [tabindex]")].find((node) => keyOf(node) === key);
+  if (successor) successor.focus({ preventScroll: true });
+}
+
+function keyOf(node) {
+  return [node.tagName, node.getAttribute("href"), node.getAttribute("aria-label"), node.tabIndex < 0 || node.childElementCount ? "" : node.textContent].join(" ");
+}
+
 /** A value of the style sheet, as it is in the present theme. */
 export function color(name) {
   return getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();

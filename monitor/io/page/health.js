@@ -1,7 +1,7 @@
 // Health: what the daemon hears, what it refuses, what waits, and which models are at work.
 
 import { json } from "./data.js";
-import { el, refill } from "./dom.js";
+import { el, keepingFocus, refill } from "./dom.js";
 import { newestTime } from "./now.js";
 import { lasting, number, parsed, when } from "./text.js";
 
@@ -38,8 +38,10 @@ export class HealthView {
   destroy() {}
 
   draw() {
-    const status = this.live.status;
-    if (!status) return;
+    if (this.live.status) keepingFocus(this.root, () => this.drawn(this.live.status));
+  }
+
+  drawn(status) {
     // What somebody has opened stays open.
     const open = new Set([...this.root.querySelectorAll("details[open]")].map((details) => details.dataset.card));
     refill(

@@ -1,8 +1,9 @@
 // Now: the chain around the Earth, the plasmapause, every pair and spacecraft, and the events of the last day.
 
 import { hapi } from "./data.js";
-import { el, refill, svg } from "./dom.js";
+import { el, keepingFocus, refill, svg } from "./dom.js";
 import { badge, marker, REGION_NAMES, REGIONS, shade } from "./labels.js";
+import { csv, pictureOf, save, savePicture } from "./plot.js";
 import { clock, interval, lasting, number, parsed, percent, when } from "./text.js";
 
 const SIZE = 460;
@@ -17,11 +18,18 @@ const EVENT_NAMES = {
 export class NowView {
   constructor(root, _parameters, live) {
     this.live = live;
+    this.root = root;
     this.dial = el("figure", { class: "dial" });
     this.pairs = el("section", { class: "card", "aria-labelledby": "pairs-title" });
     this.craft = el("section", { class: "card", "aria-labelledby": "craft-title" });
     this.events = el("section", { class: "card", "aria-labelledby": "events-title" });
     refill(root, el("div", { class: "now" }, this.dial, el("div", { class: "stack" }, this.pairs, this.craft, this.events)));
+    this.takeaway = el(
+      "p",
+      { class: "bar" },
+      el("button", { type: "button", onclick: () => this.savePicture() }, "PNG"),
+      el("button", { type: "button", onclick: () => this.saveTable() }, "CSV"),
+    );
     this.known = new Map();
     this.draw();
     this.fetchEvents();
@@ -84,13 +92,35 @@ export class NowView {
   }
 
   draw() {
-    const status = this.live.status;
-    if (!status) return;
+    if (this.live.status) keepingFocus(this.root, () => this.drawn(this.live.status));
+  }
+
+  drawn(status) {
     const newest = newestTime(status);
-    refill(this.dial, dialOf(status), el("figcaption", {}, captionOf(status)));
+    refill(this.dial, dialOf(status), el("figcaption", {}, captionOf(status)), this.takeaway);
     refill(this.pairs, el("h2", { id: "pairs-title" }, "Pairs"), pairTable(status, newest));
     refill(this.craft, el("h2", { id: "craft-title" }, "Spacecraft"), craftList(status, newest));
     refill(this.events, el("h2", { id: "events-title" }, "Events of the last day"), this.eventList(status, newest));
+  }
+
+  async savePicture() {
+    const time = new Date(newestTime(this.live.status)).toISOString().slice(0, 16);
+    savePicture(`chain_${time}.png`, await pictureOf(this.dial.querySelector("svg")));
+  }
+
+  saveTable() {
+    const { pairs, regions } = this.live.status;
+    const heads = ["subject", "time", "label", "probability", "frequency_mHz", "density_amu_cm3", "l_shell", "mlt_h", "flags", "stale"];
+    const rows = [
+      ...Object.entries(pairs).map(([name, pair]) => [name, pair, pair?.probability?.[pair.label]]),
+      ...Object.entries(regions).map(([name, region]) => [name, region, region?.confidence]),
+    ]
+      .filter(([, object]) => object)
+      .map(([name, object, share]) => [
+        name, object.time, object.label, share, object.frequency_mHz, object.density_amu_cm3, object.l_shell, object.mlt_h,
+        (object.flags || []).join(" "), object.stale,
+      ]);
+    save("now.csv", new Blob([csv(heads, rows)], { type: "text/csv" }));
   }
 
   eventList(status, newest) {
@@ -203,7 +233,7 @@ function plasmapause(drawing, name, found, status, scale) {
 
 function pairMark(drawing, name, pair, scale, placed) {
   const [x, y] = place(pair.l_shell, pair.mlt_h, scale);
-  const said = `${name}: ${pair.label}${Number.isFinite(pair.frequency_mHz) ? `, ${number(pair.frequency_mHz)} mHz` : ""}, L ${number(pair.l_shell)}`;
+  const said = `${name}: ${pair.label}${Number.isFinite(pair.frequency_mHz) ? `, ${number(pair.frequency_mHz)} mHz, ${number(pair.density_amu_cm3)} amu cm⁻³` : ""}, L ${number(pair.l_shell)}`;
   const label = labelPlace(placed, x, y, name.length * 5.6 + 4);
   drawing.append(
     svg("line", { class: "leader", x1: x, y1: y, x2: label.x, y2: label.y }),

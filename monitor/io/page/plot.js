@@ -266,6 +266,36 @@ export function savePicture(name, canvas) {
   canvas.toBlob((blob) => save(name, blob), "image/png");
 }
 
+const DRAWN = ["fill", "stroke", "stroke-width", "stroke-dasharray", "opacity", "font-size", "font-family", "text-anchor", "paint-order"];
+
+/** A drawing as a canvas: what the style sheet says of it goes into the copy, which is an image by itself. */
+export async function pictureOf(drawing, scale = 2) {
+  const copy = drawing.cloneNode(true);
+  const originals = drawing.querySelectorAll("*");
+  copy.querySelectorAll("*").forEach((node, place) => {
+    const style = getComputedStyle(originals[place]);
+    for (const name of DRAWN) node.style.setProperty(name, style.getPropertyValue(name));
+  });
+  const { width, height } = drawing.viewBox.baseVal;
+  copy.setAttribute("width", width * scale);
+  copy.setAttribute("height", height * scale);
+  const url = URL.createObjectURL(new Blob([new XMLSerializer().serializeToString(copy)], { type: "image/svg+xml" }));
+  try {
+    const image = new Image();
+    image.src = url;
+    await image.decode();
+    const canvas = document.createElement("canvas");
+    [canvas.width, canvas.height] = [width * scale, height * scale];
+    const context = canvas.getContext("2d");
+    context.fillStyle = color("raised");
+    context.fillRect(0, 0, canvas.width, canvas.height);
+    context.drawImage(image, 0, 0);
+    return canvas;
+  } finally {
+    URL.revokeObjectURL(url);
+  }
+}
+
 /** Comma-separated values of columns; what is unknown is an empty cell. */
 export function csv(heads, rows) {
   const cell = (value) => {
