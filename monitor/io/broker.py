@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import secrets
 import shutil
 import socket
 from collections.abc import AsyncIterator
@@ -38,8 +39,17 @@ def find_mosquitto() -> Path | None:
     return None if found is None else Path(found)
 
 
+# Below those that the system lends to connections: of those, one that is free now may be lent the next moment.
+_FREE_PORTS = range(20_000, 32_000)
+
+
 def free_port() -> int:
-    """A TCP port on loopback that nobody listens on now."""
+    """A TCP port on loopback that nobody listens on now; also in a moment, as far as that can be told."""
+    for _ in range(100):
+        port = secrets.choice(_FREE_PORTS)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
