@@ -225,7 +225,7 @@ class TestLive:
             feeder.send(morning(MINUTES, MINUTES + 20))
             feeder.flush()
             page.wait_for_function(
-                "(before) => document.querySelector('tbody tr td:last-child').textContent > before",
+                "(before) => document.querySelector('tbody tr td.window').textContent > before",
                 arg=before,
             )
             # Whoever goes by the keyboard is where he was, though all was drawn anew.
@@ -238,7 +238,7 @@ class TestLive:
             page.wait_for_selector("html:not(.away)")
             # What was said hours ago is over by the wall clock, until something new comes.
             page.wait_for_selector("tbody tr.stale")
-            assert "stale" in page.locator("tbody tr.stale td:last-child").first.inner_text()
+            assert "stale" in page.locator("tbody tr.stale td.window").first.inner_text()
             feeder.send(morning(MINUTES + 20, MINUTES + 40))
             feeder.flush()
             eventually(lambda: has_come(daemon, MINUTES + 40), 60.0, lambda: daemon.log)
@@ -259,7 +259,7 @@ class TestLive:
 
 
 def window_of(page: Page) -> str:
-    return page.locator("tbody tr td:last-child").first.inner_text()
+    return page.locator("tbody tr td.window").first.inner_text()
 
 
 class TestHostile:

@@ -50,7 +50,7 @@ export class HealthView {
         "div",
         { class: "health" },
         card("The daemon", daemon(status)),
-        card("Sources", sources(status)),
+        wideCard("Sources", sources(status)),
         card("Refused", pairsOf(status.rejected, "Nothing was refused.")),
         card("Models", models(status, this.cards)),
         card("Plugins", plugins(status)),
@@ -63,6 +63,12 @@ export class HealthView {
 
 function card(title, ...children) {
   return el("section", { class: "card" }, el("h2", {}, title), children);
+}
+
+function wideCard(title, ...children) {
+  const made = card(title, children);
+  made.classList.add("wide");
+  return made;
 }
 
 function facts(rows) {

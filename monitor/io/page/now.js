@@ -284,7 +284,7 @@ function pairTable(status, newest) {
     el(
       "table",
       {},
-      el("thead", {}, el("tr", {}, ["Pair", "L", "MLT", "Label", "Probability", "f (mHz)", "ρ (amu cm⁻³)", "Window"].map((head) => el("th", { scope: "col" }, head)))),
+      el("thead", {}, el("tr", {}, ["Pair", "L", "MLT", "Label", "Probability", "f (mHz)", "ρ (amu cm⁻³)", "Window", "Flags"].map((head) => el("th", { scope: "col" }, head)))),
       el("tbody", {}, names.map((name) => pairRow(name, status.pairs[name], newest))),
     ),
   );
@@ -297,7 +297,7 @@ function shellOf(status, name) {
 
 function pairRow(name, pair, newest) {
   const link = el("a", { href: `#/pair/${encodeURIComponent(name)}` }, name);
-  if (!pair) return el("tr", { class: "none" }, el("th", { scope: "row" }, link), el("td", { colspan: 7 }, "no window yet"));
+  if (!pair) return el("tr", { class: "none" }, el("th", { scope: "row" }, link), el("td", { colspan: 8 }, "no window yet"));
   const probability = pair.probability && pair.probability[pair.label];
   return el(
     "tr",
@@ -305,11 +305,12 @@ function pairRow(name, pair, newest) {
     el("th", { scope: "row" }, link),
     el("td", {}, number(pair.l_shell)),
     el("td", {}, clock(pair.mlt_h)),
-    el("td", {}, badge(pair.label, pair.stale), pair.flags.length ? el("small", {}, ` ${pair.flags.join(" ")}`) : null),
+    el("td", {}, badge(pair.label, pair.stale)),
     el("td", {}, percent(probability)),
     el("td", {}, number(pair.frequency_mHz), el("small", {}, ` ${interval(pair.frequency_interval_mHz)}`)),
     el("td", {}, number(pair.density_amu_cm3), el("small", {}, ` ${interval(pair.density_interval_amu_cm3)}`)),
-    el("td", {}, ageOf(pair, newest)),
+    el("td", { class: "window" }, ageOf(pair, newest)),
+    el("td", {}, el("small", {}, pair.flags.join(" "))),
   );
 }
 
