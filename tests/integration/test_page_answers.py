@@ -119,6 +119,21 @@ class TestSamples:
             "components": {"N": [2.0, 5.0, 8.0, None]},
         }
 
+    async def test_resend_takes_the_place_of_what_it_corrects_and_a_gap_of_nothing(
+        self, tmp_path: Path
+    ) -> None:
+        async with history(tmp_path) as (session, url):
+            with Store.open(tmp_path / "other", retention_ns=1 << 62, product_retention_ns=None) as store:
+                store.write_samples([block(0, [1.0, 3.0, 5.0, 7.0])])
+                store.write_samples([block(5, [30.0, float("nan")])])
+            routes = HistoryRoutes(lambda: Offer(tmp_path / "other", {}, "test", "nobody"))
+            async with (
+                extended(routes.routes) as (session, url),
+                session.get(f"{url}/api/samples/MMS1", params=span(0, 20) | {"points": "4"}) as answer,
+            ):
+                found = await answer.json()
+        assert found["components"] == {"N": [1.0, 30.0, 5.0, 7.0]}
+
     @pytest.mark.parametrize(
         ("query", "said"),
         [
@@ -128,6 +143,7 @@ class TestSamples:
             (span(0, 63 * 86_400), "62 days"),
             (span(0, 10) | {"points": "0"}, "points"),
             (span(0, 10) | {"points": "1e3"}, "points"),
+            (span(0, 10) | {"x": "1"}, "known parameters"),
         ],
     )
     async def test_what_cannot_be_answered_is_refused_in_words(

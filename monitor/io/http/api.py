@@ -17,6 +17,7 @@ from monitor import __version__
 from monitor.errors import ModelError
 from monitor.io.hapi.dataset import is_unreal, parsed
 from monitor.io.hapi.times import parse_time_ns
+from monitor.io.http.asked import asked_of
 from monitor.io.http.offer import Offer
 from monitor.io.store.archive import EventPlace, ProductArchive
 from monitor.models.base import read_card
@@ -54,7 +55,7 @@ class ApiRoutes:
         ]
 
     async def _latest(self, request: web.Request) -> web.Response:
-        asked = _asked(request, "kind", "subject")
+        asked = asked_of(request, "kind", "subject")
         for name in ("kind", "subject"):
             _require_name(name, asked.get(name))
         path = self._offer().path
@@ -63,11 +64,11 @@ class ApiRoutes:
         )
 
     async def _events(self, request: web.Request) -> web.Response:
-        wanted = _wanted(_asked(request, "since", "until", "kind", "subject", "open", "limit", "after"))
+        wanted = _wanted(asked_of(request, "since", "until", "kind", "subject", "open", "limit", "after"))
         return _json(await asyncio.to_thread(_happened, self._offer().path, wanted))
 
     async def _card(self, request: web.Request) -> web.Response:
-        _asked(request)
+        asked_of(request)
         folder = self._offer().models.get(request.match_info["kind"])
         if folder is None:
             raise web.HTTPNotFound(reason="no model of this kind is configured")
@@ -79,7 +80,7 @@ class ApiRoutes:
         return web.Response(body=card.to_json(), content_type="application/json")
 
     async def _description(self, request: web.Request) -> web.Response:
-        _asked(request)
+        asked_of(request)
         return _json(description())
 
 
@@ -165,18 +166,6 @@ def _happened(path: Path, wanted: _Wanted) -> dict[str, Json]:
                 if len(events) == wanted.limit or looked_at == _LOOKED_AT:
                     return {"events": events, "next": f"{place.time_ns}:{place.number}:{place.subject}"}
     return {"events": events, "next": None}
-
-
-def _asked(request: web.Request, *allowed: str) -> dict[str, str]:
-    """The parameters of a request, each known and given once."""
-    asked: dict[str, str] = {}
-    for name, value in request.query.items():
-        if name not in allowed:
-            raise web.HTTPBadRequest(reason=f"known parameters here: {', '.join(allowed) or 'none'}")
-        if name in asked:
-            raise web.HTTPBadRequest(reason=f"{name} is given twice")
-        asked[name] = value
-    return asked
 
 
 def _time_ns(name: str, text: str | None, otherwise: int) -> int:

@@ -6,8 +6,9 @@ import asyncio
 import math
 import re
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from operator import itemgetter
 from typing import Final
 
 import numpy as np
@@ -15,14 +16,16 @@ from aiohttp import web
 
 from monitor.decoders.base import parse_time_ns
 from monitor.errors import DecodeError
+from monitor.io.http.asked import asked_of
 from monitor.io.http.offer import Offer
 from monitor.io.store.reading import StoreReader
-from monitor.types import SECOND_NS, FloatArray, Json, SampleBlock
+from monitor.types import SECOND_NS, FloatArray, IntArray, Json, SampleBlock
 
 _LONGEST_S: Final = 62 * 86_400
 _MOST_POINTS: Final = 4000
 _POINTS: Final = 1200
 _SPECTRA_AT_ONCE: Final = 64
+_PIECE_NS: Final = 86_400 * SECOND_NS
 # Time of the window's end (ms since 1970), revision, and how many bytes of a packed spectrum follow.
 _RECORD: Final = struct.Struct("<dII")
 _SUBJECT: Final = re.compile(r"[A-Z0-9_-]{2,24}", re.ASCII)
@@ -51,7 +54,7 @@ class HistoryRoutes:
     async def get_spectra(self, request: web.Request) -> web.StreamResponse:
         """`/api/spectra/{pair}?start=…&stop=…`: records of float64 time (ms), uint32 revision, uint32 length, packed spectrum."""
         pair = _subject(request, "pair")
-        start_ns, stop_ns = _span(request)
+        start_ns, stop_ns = _span(asked_of(request, "start", "stop"))
         page = await asyncio.to_thread(self._spectra, pair, start_ns, stop_ns)
         response = web.StreamResponse(headers={"Content-Type": "application/octet-stream"})
         await response.prepare(request)
@@ -65,8 +68,9 @@ class HistoryRoutes:
     async def get_samples(self, request: web.Request) -> web.StreamResponse:
         """`/api/samples/{source}?start=…&stop=…&points=…`: means over even cells, by component."""
         source = _subject(request, "source")
-        start_ns, stop_ns = _span(request)
-        points = _points(request)
+        asked = asked_of(request, "start", "stop", "points")
+        start_ns, stop_ns = _span(asked)
+        points = _points(asked)
         return web.json_response(await asyncio.to_thread(self._thinned, source, start_ns, stop_ns, points))
 
     def _spectra(self, pair: str, start_ns: int, stop_ns: int) -> list[tuple[int, int, bytes]]:
@@ -76,8 +80,13 @@ class HistoryRoutes:
     def _thinned(self, source: str, start_ns: int, stop_ns: int, points: int) -> Json:
         cells = _Cells(start_ns, stop_ns, points)
         with StoreReader.opened(self._offer().path) as reader:
-            for block in reader.samples_between(source, start_ns, stop_ns):
-                cells.add(block)
+            # Some at a time: memory does not depend on how much is asked for.
+            for begin_ns in range(start_ns, stop_ns, _PIECE_NS):
+                end_ns = min(begin_ns + _PIECE_NS, stop_ns)
+                stored = sorted(reader.overlapping(source, begin_ns, end_ns), key=itemgetter(0))
+                for name, (times_ns, values) in _overlaid(block for _, block in stored).items():
+                    inside = (times_ns >= begin_ns) & (times_ns < end_ns)
+                    cells.add(name, times_ns[inside], values[inside])
         return {"source": source, **cells.document()}
 
 
@@ -86,8 +95,25 @@ def _record(row: tuple[int, int, bytes]) -> bytes:
     return _RECORD.pack(time_ns / 1e6, revision, len(data)) + data
 
 
+def _overlaid(blocks: Iterable[SampleBlock]) -> dict[str, tuple[IntArray, FloatArray]]:
+    """Times (ns) and values of each component: a later block overwrites, and a gap never does."""
+    parts: dict[str, list[tuple[IntArray, FloatArray]]] = {}
+    for block in blocks:
+        times_ns = block.t0_ns + np.arange(block.count, dtype=np.int64) * block.step_ns
+        for name, values in zip(block.components, block.values, strict=True):
+            known = np.isfinite(values)
+            parts.setdefault(name, []).append((times_ns[known], values[known]))
+    found: dict[str, tuple[IntArray, FloatArray]] = {}
+    for name, pieces in parts.items():
+        # The last first: of equal times the first is taken.
+        times_ns, values = (np.concatenate(column)[::-1] for column in zip(*pieces, strict=True))
+        kept, place = np.unique(times_ns, return_index=True)
+        found[name] = kept, values[place]
+    return found
+
+
 class _Cells:
-    """Means of samples over even cells of time. A resend counts beside what it corrects: the eye does not tell."""
+    """Means of samples over even cells of time."""
 
     def __init__(self, start_ns: int, stop_ns: int, points: int) -> None:
         self._start_ns = start_ns
@@ -96,17 +122,12 @@ class _Cells:
         self._count = -(-(stop_ns - start_ns) // self._step_ns)
         self._sums: dict[str, tuple[FloatArray, FloatArray]] = {}
 
-    def add(self, block: SampleBlock) -> None:
-        times_ns = block.t0_ns + np.arange(block.count, dtype=np.int64) * block.step_ns
+    def add(self, name: str, times_ns: IntArray, values: FloatArray) -> None:
+        """Take known values of a component at times within the span."""
+        sums, counts = self._sums.setdefault(name, (np.zeros(self._count), np.zeros(self._count)))
         place = (times_ns - self._start_ns) // self._step_ns
-        inside = (place >= 0) & (place < self._count)
-        for name, values in zip(block.components, block.values, strict=True):
-            if name not in self._sums:
-                self._sums[name] = (np.zeros(self._count), np.zeros(self._count))
-            sums, counts = self._sums[name]
-            known = inside & np.isfinite(values)
-            np.add.at(sums, place[known], values[known])
-            np.add.at(counts, place[known], 1.0)
+        np.add.at(sums, place, values)
+        np.add.at(counts, place, 1.0)
 
     def document(self) -> dict[str, Json]:
         """`start_s`, `step_s` (s since 1970, s) and of each component its means; null where nothing was measured."""
@@ -131,9 +152,8 @@ def _subject(request: web.Request, name: str) -> str:
     return subject
 
 
-def _span(request: web.Request) -> tuple[int, int]:
-    times: Mapping[str, int | None] = {key: _time(request.query.get(key)) for key in ("start", "stop")}
-    start_ns, stop_ns = times["start"], times["stop"]
+def _span(asked: Mapping[str, str]) -> tuple[int, int]:
+    start_ns, stop_ns = _time(asked.get("start")), _time(asked.get("stop"))
     if start_ns is None or stop_ns is None:
         raise web.HTTPBadRequest(reason="start and stop are needed, as 2017-09-07T12:00:00Z")
     if not 0 < stop_ns - start_ns <= _LONGEST_S * SECOND_NS:
@@ -151,8 +171,8 @@ def _time(text: str | None) -> int | None:
     return time_ns if abs(time_ns) < 2**62 else None
 
 
-def _points(request: web.Request) -> int:
-    text = request.query.get("points", str(_POINTS))
+def _points(asked: Mapping[str, str]) -> int:
+    text = asked.get("points", str(_POINTS))
     if not (text.isascii() and text.isdigit() and len(text) < 6 and 1 <= int(text) <= _MOST_POINTS):
         raise web.HTTPBadRequest(reason=f"points is a whole number from 1 to {_MOST_POINTS}")
     return int(text)

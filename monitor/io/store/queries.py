@@ -96,9 +96,3 @@ PRUNE_SPECTRA = """
         WHERE old.time_ns < (SELECT max(s.time_ns) FROM spectrum AS s WHERE s.pair = step.pair) - :kept
         LIMIT :limit)"""
 SPECTRA = "SELECT time_ns, revision, data FROM spectrum WHERE pair = ? AND time_ns >= ? AND time_ns < ? ORDER BY time_ns LIMIT ?"
-# Through the index on (source, end); the row tells those apart that end together.
-SAMPLES_BETWEEN = (
-    "SELECT row, end_ns, source, domain, components, t0_ns, end_ns, step_ns, level, sensor, frame, data FROM sample"
-    " WHERE source = :source AND end_ns >= :after AND (end_ns, row) > (:after, :row) AND t0_ns < :end"
-    " ORDER BY end_ns, row LIMIT 256"
-)

@@ -17,7 +17,7 @@ from typing import Any, Self
 
 from monitor.io.store.file import read_only, require_store, translated
 from monitor.io.store.gaps import gaps_between
-from monitor.io.store.queries import EVENT, LATEST, SAMPLES_BETWEEN, SPECTRA, UPDATES
+from monitor.io.store.queries import EVENT, LATEST, SPECTRA, UPDATES
 from monitor.io.store.rows import SAMPLE_COLUMNS, OutboxRow, stored_block
 from monitor.plugins.base import StoredProduct
 from monitor.types import Json, Product, SampleBlock
@@ -148,10 +148,11 @@ class StoreReader:
 
         Where `components` are named, numbers of others do not count. What is past its retention is a gap, too.
         """
-        return gaps_between(self._overlapping(source, begin_ns, end_ns), begin_ns, end_ns, components)
+        blocks = (block for _, block in self.overlapping(source, begin_ns, end_ns))
+        return gaps_between(blocks, begin_ns, end_ns, components)
 
-    def _overlapping(self, source: str, begin_ns: int, end_ns: int) -> Iterator[SampleBlock]:
-        """Blocks of a source that reach into [begin, end), in no certain order."""
+    def overlapping(self, source: str, begin_ns: int, end_ns: int) -> Iterator[tuple[int, SampleBlock]]:
+        """Yield row and block of a source's samples that reach into [begin, end), in the order of their ends."""
         sql = (
             f"SELECT row, {SAMPLE_COLUMNS} FROM sample WHERE source = :source AND (end_ns, row) > (:end, :row)"  # noqa: S608 (constants)
             f" AND t0_ns < :before ORDER BY end_ns, row LIMIT {_PAGE_ROWS}"
@@ -162,7 +163,7 @@ class StoreReader:
                 at = (stored[5], stored[0])
                 block = self._block(stored)
                 if block is not None:
-                    yield block
+                    yield stored[0], block
 
     def _first_row(self, source: str | None, start_ns: int) -> int:
         names = list(self.sources()) if source is None else [source]
@@ -249,21 +250,6 @@ class StoreReader:
     def some_spectra(self, pair: str, start_ns: int, end_ns: int, limit: int) -> list[tuple[int, int, bytes]]:
         """Time, revision and packed spectrum (`spectra.unpack_spectrum`) of the first windows of a pair in [start_ns, end_ns)."""
         return self._read_all(SPECTRA, (pair, start_ns, end_ns, limit))
-
-    def samples_between(self, source: str, start_ns: int, end_ns: int) -> Iterator[SampleBlock]:
-        """Yield blocks of a source that reach into [start_ns, end_ns), in the order of their ends."""
-        after = (start_ns, -1)
-        while True:
-            page = self._page(
-                SAMPLES_BETWEEN, {"source": source, "end": end_ns, "after": after[0], "row": after[1]}
-            )
-            for stored in page:
-                after = (stored[1], stored[0])
-                block = self._block((stored[0], *stored[2:]))
-                if block is not None:
-                    yield block
-            if not page:
-                return
 
     def latest(self, kind: str) -> dict[str, dict[str, Json]]:
         """Return each subject's newest time in its newest revision; a removed subject is left out."""
